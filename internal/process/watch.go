@@ -1,0 +1,70 @@
+package process
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// watch cancels with ErrStalled when for the time limit neither output() nor
+// the activity of the process group has changed. The returned function ends the
+// watching.
+func watch(pgid int, limit time.Duration, output func() uint64, cancel context.CancelCauseFunc) (stop func()) {
+	quit := make(chan struct{})
+	go func() {
+		tick := time.NewTicker(min(max(limit/10, 20*time.Millisecond), 10*time.Second))
+		defer tick.Stop()
+		last, since := uint64(0), time.Now()
+		for {
+			select {
+			case <-quit:
+				return
+			case <-tick.C:
+			}
+			if now := output() + activity(pgid); now != last {
+				last, since = now, time.Now()
+			} else if time.Since(since) >= limit {
+				cancel(fmt.Errorf("%w for %v", ErrStalled, limit))
+				return
+			}
+		}
+	}()
+	return func() { close(quit) }
+}
+
+// activity sums processor ticks and bytes read and written (proc(5): stat
+// fields 14 and 15, rchar and wchar of io) of the processes of a group. The sum
+// only matters as "changed or not".
+func activity(pgid int) uint64 {
+	var sum uint64
+	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
+	for _, name := range stats {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			continue
+		}
+		// The command name may hold blanks and brackets: fields start after the last ")".
+		f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
+		if len(f) < 13 || f[2] != strconv.Itoa(pgid) {
+			continue
+		}
+		sum += number(f[11]) + number(f[12])
+		io, _ := os.ReadFile(filepath.Join(filepath.Dir(name), "io"))
+		for line := range strings.Lines(string(io)) {
+			if k, v, ok := strings.Cut(line, ": "); ok && (k == "rchar" || k == "wchar") {
+				sum += number(strings.TrimSpace(v))
+			}
+		}
+	}
+	return sum
+}
+
+func number(s string) uint64 {
+	n, _ := strconv.ParseUint(s, 10, 64)
+	return n
+}
