@@ -1,0 +1,125 @@
+// Package rsync runs stock rsync: options to an argument list, its progress and
+// figures back, and a sentence for each way in which it ends. It knows nothing
+// of jobs and destinations, and imports internal/process only.
+package rsync
+
+import (
+	"os"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// PartialDir is where the receiving side keeps half of an interrupted file, in
+// the directory that the file belongs to. What bears that name is not part of
+// a backup.
+const PartialDir = ".~b1000-partial~"
+
+// Options says what one rsync has to do. The zero value copies recursively with
+// times, modes, owners, links and special files (-a, --numeric-ids).
+type Options struct {
+	Sources []string // as rsync takes them
+	Dest    string
+
+	HardLinks, ACLs, XAttrs bool // -H, -A, -X
+	Relative, OneFileSystem bool
+	Exclude                 []string // patterns of the man page, each its own --exclude
+	FilesFrom               string   // file with NUL-separated names below Sources[0]; no recursion
+	LinkDest                []string // link what is unchanged; only for another machine (see internal/snapshot)
+	IgnoreExisting          bool
+	Delete                  bool
+	DryRun                  bool
+
+	Remote       bool // the other end is another machine: keep partial files, watch the connection
+	Daemon       bool // the other end is a daemon: limit the time to connect
+	PasswordFile string
+	Compress     string // as --compress-choice; "" or "no" none
+	BWLimit      string // as --bwlimit
+	Verbosity    int    // 1 to 3; above 1 each name is logged
+	Extra        []string
+
+	Files []*os.File // inherited, so that a lock lasts as long as rsync
+	Stall time.Duration
+	Nice  []string // a command that runs another, such as {"nice", "-n", "5"}
+}
+
+// Time limits of rsync itself. The original's 20 s without a byte broke copies
+// to a daemon whose disk was busy; keep-alive messages make a minute safe.
+const (
+	ioTimeout      = "--timeout=60"
+	connectTimeout = "--contimeout=20"
+)
+
+// args is the argument list without the program's name.
+func (o Options) args() []string {
+	a := []string{"-a", "--numeric-ids"}
+	add := func(on bool, words ...string) {
+		if on {
+			a = append(a, words...)
+		}
+	}
+	add(o.HardLinks, "-H")
+	add(o.ACLs, "-A")
+	add(o.XAttrs, "-X")
+	add(o.Relative, "-R")
+	add(o.OneFileSystem, "-x")
+	add(o.IgnoreExisting, "--ignore-existing")
+	add(o.Delete, "--delete-delay")
+	add(o.DryRun, "-n")
+	add(o.FilesFrom != "", "--files-from="+o.FilesFrom, "--from0")
+	for _, d := range o.LinkDest {
+		add(true, "--link-dest="+d)
+	}
+	for _, e := range o.Exclude {
+		add(true, "--exclude="+e)
+	}
+	add(o.Remote, ioTimeout, "--partial-dir="+PartialDir)
+	add(o.Daemon, connectTimeout)
+	add(o.PasswordFile != "", "--password-file="+o.PasswordFile)
+	add(o.Compress != "" && o.Compress != "no", "-z", "--compress-choice="+o.Compress)
+	add(o.BWLimit != "", "--bwlimit="+o.BWLimit)
+	add(true, "--outbuf=L", "--no-human-readable", "--stats", "--info=progress2,name0,flist0", "-8")
+	add(o.Verbosity > 1, "--out-format="+itemPrefix+"%i %n")
+	for range o.Verbosity - 2 {
+		add(true, "-v")
+	}
+	a = append(a, o.Extra...)
+	a = append(a, "--")
+	a = append(a, o.Sources...)
+	return append(a, o.Dest)
+}
+
+// itemPrefix marks the lines of --out-format among rsync's others.
+const itemPrefix = "@item "
+
+// environment is what rsync gets: enough to find ssh and its keys, messages in
+// English, nothing that changes what it does but RSYNC_RSH.
+func environment() []string {
+	env := []string{"LC_ALL=C"}
+	for _, k := range []string{"PATH", "HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK", "RSYNC_RSH", "RSYNC_PROXY", "TMPDIR", "TZ"} {
+		if v, ok := os.LookupEnv(k); ok {
+			env = append(env, k+"="+v)
+		}
+	}
+	return env
+}
+
+// DecodeName turns a name as rsync prints it (with -8) into the name itself:
+// rsync(1), --8-bit-output: "\#ooo" stands for the byte with that octal number.
+func DecodeName(s string) string {
+	if !strings.Contains(s, `\#`) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); i++ {
+		if strings.HasPrefix(s[i:], `\#`) && len(s) >= i+5 {
+			if n, err := strconv.ParseUint(s[i+2:i+5], 8, 8); err == nil {
+				b.WriteByte(byte(n))
+				i += 4
+				continue
+			}
+		}
+		b.WriteByte(s[i])
+	}
+	return b.String()
+}
