@@ -1,0 +1,245 @@
+package snapshot
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path"
+	"runtime"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"golang.org/x/sys/unix"
+)
+
+// maxNamed is how many paths an error or a result names.
+const maxNamed = 10
+
+// run is one call of Link.
+type run struct {
+	ctx      context.Context // lives as long as the call
+	opt      Options
+	includes []*include
+	bases    []int // descriptors of opt.Bases
+	target   int
+	targetID inode
+	root     bool
+	modern   bool // listxattrat
+
+	used   used
+	groups groups
+	rest   *restList
+
+	tasks  chan *dir // directories that any worker may take
+	active sync.WaitGroup
+	done   atomic.Int64
+	stop   atomic.Bool
+
+	mu       sync.Mutex // what follows
+	result   Result
+	err      error   // what ended the run
+	bad      []error // what could not be read
+	badCount int
+	told     int64
+	telling  bool
+}
+
+// include is a Source that has been checked.
+type include struct {
+	Source
+	above string // the directory that Name is below; "/" or without a slash at the end
+	mark  string // what stands before a name in the list: "usr/local/./"
+	rest  atomic.Bool
+}
+
+// inode identifies a file.
+type inode struct{ dev, ino uint64 }
+
+func inodeOf(st *unix.Statx_t) inode {
+	return inode{unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino}
+}
+
+func open(ctx context.Context, opt Options) (r *run, err error) {
+	if opt.Workers <= 0 {
+		opt.Workers = min(4, runtime.NumCPU())
+	}
+	r = &run{ctx: ctx, opt: opt, target: -1, root: unix.Geteuid() == 0}
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			r.close()
+		}
+	}()
+	r.rest = newRestList(opt.Rest)
+	r.tasks = make(chan *dir, 2*opt.Workers)
+	if r.target, err = unix.Open(opt.Target, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return nil, fmt.Errorf("target %s: %w", opt.Target, err)
+	}
+	var st unix.Statx_t
+	if err := statFD(r.target, &st); err != nil {
+		return nil, fmt.Errorf("target %s: %w", opt.Target, err)
+	}
+	r.targetID = inodeOf(&st)
+	r.modern = hasListAt(r.target)
+	for _, p := range opt.Bases {
+		fd, err := unix.Open(p, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+		if err != nil {
+			return nil, fmt.Errorf("base %s: %w", p, err)
+		}
+		r.bases = append(r.bases, fd)
+		if err := statFD(fd, &st); err != nil {
+			return nil, fmt.Errorf("base %s: %w", p, err)
+		}
+		if inodeOf(&st) == r.targetID {
+			return nil, fmt.Errorf("base %s is the target", p)
+		}
+	}
+	return r, nil
+}
+
+// check looks at the options and works out the includes.
+func (r *run) check() error {
+	o := &r.opt
+	if len(o.Sources) == 0 || len(o.Bases) == 0 || o.Rest == nil {
+		return errors.New("sources, bases and rest are needed")
+	}
+	if len(o.BaseTimes) != 0 && len(o.BaseTimes) != len(o.Bases) {
+		return errors.New("base times do not match the bases")
+	}
+	for _, s := range o.Sources {
+		if !path.IsAbs(s.Path) || path.Clean(s.Path) != s.Path || strings.Contains(s.Path, "\x00") {
+			return fmt.Errorf("source %q: the path is not absolute and clean", s.Path)
+		}
+		above := s.Path
+		if s.Name != "." {
+			var ok bool
+			above, ok = strings.CutSuffix(s.Path, "/"+s.Name)
+			if !ok || s.Name == "" {
+				return fmt.Errorf("source %q: name %q is not its last part", s.Path, s.Name)
+			}
+			if above == "" {
+				above = "/"
+			}
+		}
+		mark := strings.TrimPrefix(above, "/")
+		if mark != "" {
+			mark += "/"
+		}
+		r.includes = append(r.includes, &include{Source: s, above: above, mark: mark + "./"})
+	}
+	return r.overlap()
+}
+
+// overlap drops an include that lies inside another one, and refuses two
+// different things in one place.
+func (r *run) overlap() error {
+	var keep []*include
+	for i, a := range r.includes {
+		inside := false
+		for j, b := range r.includes {
+			if i == j || !within(a.Name, b.Name) {
+				continue
+			}
+			if a.above != b.above {
+				return fmt.Errorf("sources %s and %s: the same place in the snapshot", a.Path, b.Path)
+			}
+			inside = inside || a.Name != b.Name || j < i
+		}
+		if !inside {
+			keep = append(keep, a)
+		}
+	}
+	r.includes = keep
+	return nil
+}
+
+// within tells whether name is of or below dir.
+func within(name, dir string) bool {
+	return dir == "." || name == dir || strings.HasPrefix(name, dir+"/")
+}
+
+func (r *run) close() {
+	for _, fd := range append(r.bases, r.target) {
+		if fd >= 0 {
+			unix.Close(fd)
+		}
+	}
+}
+
+// fail ends the run.
+func (r *run) fail(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil {
+		r.err = err
+	}
+	r.stop.Store(true)
+}
+
+// stopped tells whether to give up; it looks at the context too.
+func (r *run) stopped() bool {
+	if r.stop.Load() {
+		return true
+	}
+	if r.ctx.Err() != nil {
+		r.fail(context.Cause(r.ctx))
+		return true
+	}
+	return false
+}
+
+// unreadable takes note of what could not be read.
+func (r *run) unreadable(p string, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.badCount++; len(r.bad) < maxNamed {
+		r.bad = append(r.bad, fmt.Errorf("%s: %w", p, err))
+	}
+}
+
+// vanished takes note of what is no longer there.
+func (r *run) vanished(p string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.result.Vanished++; len(r.result.VanishedPaths) < maxNamed {
+		r.result.VanishedPaths = append(r.result.VanishedPaths, p)
+	}
+}
+
+// finish closes the books: groups without a base go to rsync, and everything
+// that went wrong is told.
+func (r *run) finish() error {
+	if r.err != nil {
+		return r.err
+	}
+	r.result.Rest += r.groups.flush(r.rest)
+	if err := r.rest.flush(); err != nil {
+		return fmt.Errorf("list for rsync: %w", err)
+	}
+	if r.badCount > len(r.bad) {
+		r.bad = append(r.bad, fmt.Errorf("and %d more", r.badCount-len(r.bad)))
+	}
+	return errors.Join(r.bad...)
+}
+
+// tell reports progress, if it is time.
+func (r *run) tell(n int64) {
+	done := r.done.Add(n)
+	if r.opt.Progress == nil {
+		return
+	}
+	r.mu.Lock()
+	if r.telling || done < r.told+1000 {
+		r.mu.Unlock()
+		return
+	}
+	r.telling, r.told = true, done
+	r.mu.Unlock()
+	r.opt.Progress(done)
+	r.mu.Lock()
+	r.telling = false
+	r.mu.Unlock()
+}

@@ -1,0 +1,268 @@
+package snapshot
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+
+	"golang.org/x/sys/unix"
+)
+
+// worker walks directories. Its buffers serve one directory at a time: a
+// directory is read to its end before those in it are entered.
+type worker struct {
+	*run
+	n       Result
+	buf     []byte // of directory entries
+	attrs   *attrs
+	sa, sb  unix.Statx_t // the entry in the source, in a base
+	la, lb  []byte       // link targets
+	pathOf  *dir         // whose path is in pathBuf
+	pathBuf []byte
+}
+
+func (r *run) newWorker() *worker {
+	return &worker{
+		run: r, buf: make([]byte, 256<<10),
+		attrs: newAttrs(r.opt.ACLs, r.opt.XAttrs, r.root, r.modern),
+		la:    make([]byte, unix.PathMax), lb: make([]byte, unix.PathMax),
+	}
+}
+
+// walk takes all includes with all workers.
+func (r *run) walk() {
+	var all sync.WaitGroup
+	first := r.newWorker()
+	workers := []*worker{first}
+	for range r.opt.Workers {
+		k := r.newWorker()
+		workers = append(workers, k)
+		all.Go(func() {
+			for d := range r.tasks {
+				k.tree(d)
+				r.active.Done()
+			}
+		})
+	}
+	for _, inc := range r.includes {
+		first.include(inc)
+	}
+	r.active.Wait()
+	close(r.tasks)
+	all.Wait()
+	first.parents()
+	for _, k := range workers {
+		r.result.add(&k.n)
+	}
+}
+
+// tree works through an entered directory and everything below it.
+func (k *worker) tree(d *dir) {
+	subs := k.read(d)
+	for len(subs) > 0 && !k.stopped() {
+		n := bytes.IndexByte(subs, 0) + 1
+		c := k.enter(d, subs[:n])
+		subs = subs[n:]
+		if c == nil || k.handOff(c) {
+			continue
+		}
+		if d.depth >= maxOpen {
+			if err := d.suspend(); err != nil {
+				k.fail(fmt.Errorf("%s: %w", d.source(nil), err))
+			}
+		}
+		k.tree(c)
+	}
+	k.leave(d)
+}
+
+// handOff gives a directory to a worker that has nothing to do. Deep down it
+// does not, so that the number of open directories stays bounded.
+func (k *worker) handOff(d *dir) bool {
+	if d.depth > maxOpen {
+		return false
+	}
+	k.active.Add(1)
+	select {
+	case k.tasks <- d:
+		return true
+	default:
+		k.active.Done()
+		return false
+	}
+}
+
+// read deals with the entries of a directory and returns the names of the
+// directories among them.
+func (k *worker) read(d *dir) (subs []byte) {
+	before := k.n.Files
+	for !k.stopped() {
+		n, err := readDir(d.src, k.buf)
+		if err != nil && err != unix.ENOENT {
+			k.unreadable(d.source(nil), err)
+		}
+		if n <= 0 {
+			break
+		}
+		for rest := k.buf[:n]; len(rest) > 0; {
+			var name []byte
+			var kind byte
+			name, kind, rest = nextEntry(rest)
+			if isDots(name) || k.opt.Skip != nil && k.opt.Skip(d.source(plain(name))) {
+				continue
+			}
+			if kind == unix.DT_DIR || k.entry(d, name) {
+				subs = append(subs, name...)
+			}
+		}
+	}
+	k.tell(1 + k.n.Files - before)
+	return subs
+}
+
+// entry links an entry or hands it to rsync, unless it is a directory: then
+// it does nothing and returns true.
+func (k *worker) entry(d *dir, name []byte) (isDir bool) {
+	st := &k.sa
+	switch err := statAt(d.src, name, st); {
+	case err == unix.ENOENT:
+		k.vanished(d.source(plain(name)))
+		return false
+	case err != nil: // rsync will say what is wrong with it
+		k.n.Files++
+		k.toRest(d, name)
+		return false
+	}
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return true
+	}
+	k.n.Files++
+	size := sizeOf(st)
+	k.n.Bytes += size
+	switch k.decide(d, name) {
+	case linked:
+		k.n.Linked++
+		k.n.LinkedBytes += size
+	case toRest:
+		k.toRest(d, name)
+	case waits:
+		d.rest.Store(true)
+	}
+	return false
+}
+
+// toRest hands an entry to rsync.
+func (k *worker) toRest(d *dir, name []byte) {
+	d.rest.Store(true)
+	k.n.Rest++
+	k.rest.put(d.inc, k.path(d), plain(name))
+}
+
+// path returns the directory's path inside the snapshot, until the next call.
+func (k *worker) path(d *dir) []byte {
+	if k.pathOf != d {
+		k.pathBuf, k.pathOf = d.path(k.pathBuf[:0]), d
+	}
+	return k.pathBuf
+}
+
+// enter opens a directory of d on all sides and makes it in the target. It
+// returns nil where there is nothing to walk.
+func (k *worker) enter(d *dir, name []byte) *dir {
+	src, err := openSource(d.src, name)
+	switch err {
+	case nil:
+	case unix.ENOENT:
+		k.vanished(d.source(plain(name)))
+		return nil
+	case unix.ENOTDIR, unix.ELOOP: // it has become something else
+		k.n.Files++
+		k.toRest(d, name)
+		return nil
+	case unix.EMFILE, unix.ENFILE, unix.ENOMEM:
+		k.fail(fmt.Errorf("%s: %w", d.source(plain(name)), err))
+		return nil
+	default: // rsync makes the directory, but does not look into it
+		k.unreadable(d.source(plain(name)), err)
+		k.n.Dirs++
+		k.restDir(d, plain(name))
+		d.rest.Store(true)
+		return nil
+	}
+	c := &dir{up: d, inc: d.inc, name: string(plain(name)), depth: d.depth + 1, src: src, dst: -1, bases: make([]int, len(d.bases))}
+	for i, fd := range d.bases {
+		if c.bases[i] = -1; fd >= 0 {
+			c.bases[i], _ = openAt(fd, name, openPath|unix.O_NOFOLLOW)
+		}
+	}
+	if err := k.begin(c, d.dst); err != nil {
+		k.fail(fmt.Errorf("%s: %w", c.source(nil), err))
+		c.close()
+		return nil
+	}
+	c.parts.Store(1)
+	d.parts.Add(1)
+	k.n.Dirs++
+	return c
+}
+
+// begin takes the attributes of a directory whose source is open, and makes
+// and opens it in the target below parent.
+func (k *worker) begin(c *dir, parent int) (err error) {
+	if err := statFD(c.src, &c.st); err != nil {
+		return err
+	}
+	if inodeOf(&c.st) == k.targetID {
+		return errInside
+	}
+	if err := unix.Mkdirat(parent, c.name, 0o700); err != nil && err != unix.EEXIST {
+		return fmt.Errorf("make directory: %w", err)
+	}
+	if c.dst, err = openAt(parent, cname(c.name), openDir); err != nil {
+		return fmt.Errorf("open the new directory: %w", err)
+	}
+	return nil
+}
+
+// leave is called when one part of the directory is finished; the last one
+// finishes the directory, and is a part of the one above.
+func (k *worker) leave(d *dir) {
+	for d != nil && d.parts.Add(-1) == 0 {
+		k.end(d)
+		d = d.up
+	}
+}
+
+// end gives a finished directory its attributes or hands it to rsync.
+func (k *worker) end(d *dir) {
+	defer d.close()
+	if d.place {
+		d.inc.rest.Store(d.rest.Load())
+		return
+	}
+	if !k.stopped() {
+		k.stamp(d)
+	}
+	if d.up != nil && d.rest.Load() {
+		d.up.rest.Store(true)
+	}
+	if d.up != nil && d.up.away != nil {
+		if err := d.up.resume(d); err != nil {
+			k.fail(fmt.Errorf("%s: %w", d.up.source(nil), err))
+		}
+	}
+}
+
+// restDir hands a directory to rsync.
+func (k *worker) restDir(d *dir, name []byte) {
+	k.n.RestDirs++
+	k.rest.put(d.inc, k.path(d), name)
+}
+
+// sizeOf is what an entry counts in rsync's "Total file size".
+func sizeOf(st *unix.Statx_t) int64 {
+	if t := st.Mode & unix.S_IFMT; t == unix.S_IFREG || t == unix.S_IFLNK {
+		return int64(st.Size)
+	}
+	return 0
+}
