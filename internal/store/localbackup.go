@@ -1,0 +1,256 @@
+package store
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"b1000/internal/report"
+	"b1000/internal/rsync"
+	"b1000/internal/snapshot"
+)
+
+// localBackup is a backup that is being written into a local directory.
+type localBackup struct {
+	store  *local
+	target Target
+	folder string  // the directory that holds tree and manifest
+	tree   string  // what is written to
+	last   *Entry  // the last complete backup, to link to
+	left   []Entry // unfinished trees of earlier runs
+	aside  []string
+	tried  bool
+	lock   *os.File
+}
+
+// Tree copies the sources. A full backup links what has not changed and lets
+// rsync copy the rest; what a failed attempt or an earlier run left behind is
+// never written into again, since its files may be links of an older backup's:
+// it serves as one more tree to link from.
+func (b *localBackup) Tree(ctx context.Context, t Tree) (Result, error) {
+	t = t.without(b.store.Path)
+	if !b.target.full() {
+		return b.copyAll(ctx, t)
+	}
+	if b.tried {
+		if err := b.putAside(); err != nil {
+			return Result{}, err
+		}
+	}
+	b.tried = true
+	bases, since := b.bases()
+	if len(bases) == 0 {
+		return b.copyAll(ctx, t)
+	}
+	return b.link(ctx, t, bases, since)
+}
+
+// bases are the trees to link from, best first, and when their copying began.
+func (b *localBackup) bases() (trees []string, since []time.Time) {
+	if b.last != nil {
+		trees, since = append(trees, b.store.abs(b.last.Dir)), append(since, b.last.Start)
+	}
+	for i := len(b.aside) - 1; i >= 0; i-- {
+		trees, since = append(trees, b.aside[i]), append(since, b.target.Manifest.Start)
+	}
+	for i := len(b.left) - 1; i >= 0 && len(trees) < 3; i-- {
+		if _, err := os.Stat(b.store.abs(b.left[i].Dir)); err == nil {
+			trees, since = append(trees, b.store.abs(b.left[i].Dir)), append(since, b.left[i].Start)
+		}
+	}
+	return trees, since
+}
+
+// putAside makes room for a fresh tree.
+func (b *localBackup) putAside() error {
+	for n := 1; ; n++ {
+		old := fmt.Sprintf("%s%s%d", b.tree, asideMark, n)
+		if _, err := os.Lstat(old); err == nil {
+			continue
+		}
+		if err := os.Rename(b.tree, old); err != nil {
+			return err
+		}
+		b.aside = append(b.aside, old)
+		break
+	}
+	if err := os.Mkdir(b.tree, 0o755); err != nil {
+		return err
+	}
+	lock, err := lockDir(b.tree)
+	if err != nil {
+		return err
+	}
+	b.lock.Close()
+	b.lock = lock
+	return nil
+}
+
+// options are what every rsync into this backup has in common.
+func (b *localBackup) options(t Tree) rsync.Options {
+	return rsync.Options{
+		Dest: b.tree + "/", HardLinks: t.HardLinks, ACLs: t.ACLs, XAttrs: t.XAttrs,
+		BWLimit: t.BWLimit, Verbosity: t.Verbosity, Extra: b.store.Extra,
+		Stall: t.Stall, Nice: t.Nice, Files: []*os.File{b.lock},
+	}
+}
+
+// copyAll lets rsync copy everything.
+func (b *localBackup) copyAll(ctx context.Context, t Tree) (Result, error) {
+	o := b.options(t)
+	done, err := choose(ctx, t, &o, b.store.TempDir)
+	if err != nil {
+		return Result{}, err
+	}
+	defer done()
+	r, err := rsync.Run(ctx, o, t.Hooks)
+	res := resultOf(r)
+	if err != nil {
+		return res, err
+	}
+	return res, t.checkCount(res.Files)
+}
+
+// link makes the next hard-linked snapshot.
+func (b *localBackup) link(ctx context.Context, t Tree, bases []string, since []time.Time) (Result, error) {
+	list, err := os.CreateTemp(b.store.TempDir, "b1000-list-")
+	if err != nil {
+		return Result{}, err
+	}
+	defer os.Remove(list.Name())
+	defer list.Close()
+	rest := bufio.NewWriterSize(list, 64<<10)
+	o := snapshot.Options{
+		Sources: snapshotSources(t), Bases: bases, BaseTimes: since, Target: b.tree,
+		HardLinks: t.HardLinks, ACLs: t.ACLs, XAttrs: t.XAttrs, Rest: rest,
+	}
+	if len(t.ExcludeRegex) > 0 {
+		o.Skip = t.skip
+	}
+	if b.last != nil && t.Hooks.Progress != nil {
+		o.Progress = progressOf(t.Hooks.Progress, b.last.Manifest)
+	}
+	names := func() error { return nil }
+	if len(t.Exclude) > 0 || t.OneFS {
+		o.Names, names = filtered(ctx, t)
+	}
+	r, err := snapshot.Link(ctx, o)
+	err = errors.Join(err, names(), rest.Flush())
+	res := Result{Files: r.Files, Bytes: r.Bytes, Linked: r.Linked}
+	if r.Vanished > 0 {
+		res.Warnings = append(res.Warnings, vanished(r.VanishedPaths, r.Vanished))
+	}
+	if err != nil {
+		return res, err
+	}
+	if r.Rest > 0 || r.RestDirs > 0 {
+		if err := b.copyRest(ctx, t, list.Name(), &res); err != nil {
+			return res, err
+		}
+	}
+	return res, t.checkCount(res.Files)
+}
+
+// copyRest hands to rsync what could not be linked.
+func (b *localBackup) copyRest(ctx context.Context, t Tree, list string, res *Result) error {
+	o := b.options(t)
+	o.Sources, o.FilesFrom = []string{"/"}, list
+	r, err := rsync.Run(ctx, o, t.Hooks)
+	res.Sent = r.Literal
+	res.Warnings = append(res.Warnings, resultOf(r).Warnings...)
+	return err
+}
+
+// Commit makes the backup exist: first the manifest, then everything reaches
+// the disk, then the name. A crash before the name leaves an incomplete one.
+func (b *localBackup) Commit(_ context.Context, m report.Manifest) (string, error) {
+	m.State = report.Complete
+	if err := syncFS(b.tree); err != nil {
+		return "", fmt.Errorf("flush %s: %w", b.tree, err)
+	}
+	if !b.target.full() {
+		return b.tree, b.writeManifest(m)
+	}
+	if err := b.writeManifest(m); err != nil {
+		return "", err
+	}
+	final := filepath.Join(b.folder, b.target.Base)
+	if err := unix.Renameat2(unix.AT_FDCWD, b.tree, unix.AT_FDCWD, final, unix.RENAME_NOREPLACE); err != nil {
+		return "", fmt.Errorf("name the backup %s: %w", final, err)
+	}
+	if err := syncDir(b.folder); err != nil {
+		return "", err
+	}
+	b.tree = final
+	b.clear()
+	return final, nil
+}
+
+// clear removes what the finished backup has superseded. What cannot be removed
+// stays listed as incomplete.
+func (b *localBackup) clear() {
+	for _, dir := range b.aside {
+		_ = removeTree(context.Background(), dir)
+	}
+	for _, e := range b.left {
+		_ = b.store.Delete(context.Background(), e)
+	}
+}
+
+func (b *localBackup) Close() error {
+	if b.lock == nil {
+		return nil
+	}
+	return b.lock.Close()
+}
+
+// writeManifest writes the manifest under its final name, whole or not at all.
+func (b *localBackup) writeManifest(m report.Manifest) error {
+	f, err := os.CreateTemp(b.folder, ".b1000-manifest-")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(m.Encode())
+	if m.State == report.Complete && err == nil {
+		err = f.Sync()
+	}
+	err = errors.Join(err, f.Close())
+	if err == nil {
+		err = os.Rename(f.Name(), filepath.Join(b.folder, manifestName(b.target.Base)))
+	}
+	if err != nil {
+		os.Remove(f.Name())
+		return err
+	}
+	return syncDir(b.folder)
+}
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := f.Sync(); err != nil && !errors.Is(err, fs.ErrInvalid) {
+		return err
+	}
+	return nil
+}
+
+// syncFS flushes the file system that holds dir. An fsync for each file would
+// take minutes where there are many.
+func syncFS(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return unix.Syncfs(int(f.Fd()))
+}

@@ -1,0 +1,270 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"strings"
+
+	"b1000/internal/report"
+	"b1000/internal/rsync"
+)
+
+// remote is a store that rsync reaches over the network: a daemon, or a host
+// behind ssh. All it asks of a daemon is to take and give files; what needs a
+// shell (renaming) is done over ssh only.
+type remote struct {
+	Settings
+	url string   // what comes before "/job/…" in rsync's arguments
+	ssh *sshHost // nil for a daemon
+}
+
+// options are what every rsync to this store has in common.
+func (s *remote) options() rsync.Options {
+	o := rsync.Options{
+		Remote: true, Daemon: s.ssh == nil, PasswordFile: s.PasswordFile,
+		Compress: s.Compress, BWLimit: s.BWLimit, Extra: s.Extra,
+	}
+	if s.Compress == "" {
+		o.Compress = "zstd"
+	}
+	if s.ssh != nil {
+		o.PasswordFile = ""
+		o.Extra = append(s.ssh.shellOption(s.Extra), o.Extra...)
+	}
+	return o
+}
+
+func (s *remote) source() source { return source{root: s.url, base: s.options()} }
+
+func (s *remote) location(dir string) string { return s.url + "/" + dir }
+
+// List fetches the bare frame of the store (manifests and the directories down
+// to the backups, empty) and reads that like a local one.
+func (s *remote) List(ctx context.Context, job string) ([]Entry, error) {
+	frame, err := os.MkdirTemp(s.TempDir, "b1000-frame-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(frame)
+	if err := s.fetchFrame(ctx, job, frame); err != nil {
+		return nil, err
+	}
+	return scan(frame, job, s.Host, s.location)
+}
+
+func (s *remote) fetchFrame(ctx context.Context, job, frame string) error {
+	if job == "" {
+		job = "*"
+	}
+	o := s.options()
+	o.Sources, o.Dest = []string{s.url + "/"}, frame+"/"
+	o.Compress = "no"
+	// Modes are made our own: a backup of a directory that denies reading must
+	// not keep us from reading the frame.
+	o.Extra = append(append([]string{}, o.Extra...), "--no-owner", "--no-group", "--no-perms", "--chmod=Du=rwx", "--no-links", "--no-devices", "--no-specials",
+		"--include=/"+job+"/", "--include=/"+job+"/*/", "--include=/"+job+"/.*/",
+		"--include=/"+job+"/.*.json", "--include=/"+job+"/*-*-*-*day/.*.json", "--include=/"+job+"/*-*-*-*day/*/", "--exclude=*")
+	_, err := rsync.Run(ctx, o, rsync.Hooks{})
+	return err
+}
+
+func (s *remote) Begin(ctx context.Context, t Target) (Backup, error) {
+	list, err := s.List(ctx, t.Job)
+	if err != nil {
+		return nil, err
+	}
+	if t.Base, err = freeBase(list, t); err != nil {
+		return nil, err
+	}
+	b := &remoteBackup{store: s, target: t, folder: path.Join(t.Job, t.Day), name: t.Base}
+	if t.full() && s.ssh != nil {
+		b.name = partialPrefix + t.Base
+	}
+	for _, e := range list {
+		b.resumed = b.resumed || e.ID == t.Manifest.ID
+	}
+	if t.full() && t.HardLink {
+		if last := lastComplete(list, &t.Manifest); last != nil {
+			b.linkDest = append(b.linkDest, b.relative(last.Dir))
+		}
+		if left := unfinished(list, &t.Manifest); len(left) > 0 {
+			b.linkDest = append(b.linkDest, b.relative(left[len(left)-1].Dir))
+		}
+	}
+	m := t.Manifest
+	m.State = report.Incomplete
+	return b, b.putManifest(ctx, m)
+}
+
+// put uploads one small file, making the directories above it.
+func (s *remote) put(ctx context.Context, file, dir string) error {
+	o := s.options()
+	o.Sources, o.Dest = []string{file}, s.url+"/"+dir+"/"
+	o.Compress = "no"
+	o.Extra = append(append([]string{}, o.Extra...), "--mkpath", "--ignore-times", "--no-owner", "--no-group", "--chmod=F644")
+	_, err := rsync.Run(ctx, o, rsync.Hooks{})
+	return err
+}
+
+// putManifest uploads a manifest.
+func (s *remote) putManifest(ctx context.Context, dir, base string, m report.Manifest) error {
+	temp, err := os.MkdirTemp(s.TempDir, "b1000-manifest-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp)
+	file := filepath.Join(temp, manifestName(base))
+	if err := os.WriteFile(file, m.Encode(), 0o644); err != nil {
+		return err
+	}
+	return s.put(ctx, file, dir)
+}
+
+func (s *remote) Show(ctx context.Context, e Entry, p string, each func(rsync.Entry)) error {
+	return show(ctx, s.source(), e, p, each)
+}
+
+func (s *remote) Restore(ctx context.Context, e Entry, r Restore) (rsync.Result, error) {
+	return restore(ctx, s.source(), e, r)
+}
+
+// Delete takes the mark away, then lets rsync remove the tree and its manifest
+// by making the folder equal to an empty one, all else protected.
+func (s *remote) Delete(ctx context.Context, e Entry) error {
+	if err := deletable(e); err != nil {
+		return err
+	}
+	folder := path.Dir(e.Dir)
+	if e.Manifest != nil {
+		m := *e.Manifest
+		m.State = report.Incomplete
+		if err := s.putManifest(ctx, folder, e.Base, m); err != nil {
+			return err
+		}
+	}
+	name := path.Base(e.Dir)
+	if err := s.remove(ctx, folder, "/"+name+"/***", "/"+manifestName(e.Base)); err != nil {
+		return err
+	}
+	if e.Day == "" {
+		return nil
+	}
+	// The day goes with its last backup; rsync keeps one that still holds some.
+	return s.remove(ctx, e.Job, "/"+e.Day+"/")
+}
+
+// remove deletes what the patterns match in a folder of the store.
+func (s *remote) remove(ctx context.Context, folder string, patterns ...string) error {
+	empty, err := os.MkdirTemp(s.TempDir, "b1000-empty-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(empty)
+	o := s.options()
+	o.Sources, o.Dest, o.Delete = []string{empty + "/"}, s.url+"/"+folder+"/", true
+	o.Compress = "no"
+	o.Extra = append([]string{}, o.Extra...)
+	for _, p := range patterns {
+		o.Extra = append(o.Extra, "--include="+p)
+	}
+	// Without -t and -p the folder itself stays as it is.
+	o.Extra = append(o.Extra, "--exclude=*", "--no-times", "--no-perms", "--no-owner", "--no-group")
+	_, err = rsync.Run(ctx, o, rsync.Hooks{})
+	return err
+}
+
+// Probe uploads a tiny file and removes it again.
+func (s *remote) Probe(ctx context.Context) error {
+	f, err := os.CreateTemp(s.TempDir, ".b1000-probe-")
+	if err != nil {
+		return err
+	}
+	defer os.Remove(f.Name())
+	if err := errors.Join(f.Close(), s.put(ctx, f.Name(), "")); err != nil {
+		return err
+	}
+	if err := s.remove(ctx, "", "/"+filepath.Base(f.Name())); err != nil {
+		return fmt.Errorf("written, but nothing can be deleted there: %w", err)
+	}
+	return nil
+}
+
+// remoteBackup is a backup that is being sent to a remote store.
+type remoteBackup struct {
+	store    *remote
+	target   Target
+	folder   string // job/day
+	name     string // of the tree in folder while it is written
+	linkDest []string
+	resumed  bool // something of it is there already
+}
+
+// relative is the path of another backup as --link-dest wants it: from the
+// directory that is written to.
+func (b *remoteBackup) relative(dir string) string {
+	return strings.Repeat("../", strings.Count(path.Join(b.folder, b.name), "/")+1) + dir
+}
+
+// Tree copies with rsync. Files that an attempt before this one left there may
+// be links of an older backup's, and rsync would change owner and mode of those
+// in place: they are whole, and stay as they are.
+func (b *remoteBackup) Tree(ctx context.Context, t Tree) (Result, error) {
+	o := b.store.options()
+	o.Dest = b.store.location(path.Join(b.folder, b.name)) + "/"
+	o.HardLinks, o.ACLs, o.XAttrs = t.HardLinks, t.ACLs, t.XAttrs
+	o.Verbosity, o.Stall, o.Nice = t.Verbosity, t.Stall, t.Nice
+	if t.BWLimit != "" && o.BWLimit == "" {
+		o.BWLimit = t.BWLimit
+	}
+	o.Extra = append(append([]string{}, o.Extra...), "--mkpath")
+	if b.target.full() {
+		o.LinkDest = b.linkDest
+		o.Delete = b.resumed
+		o.IgnoreExisting = b.resumed && len(b.linkDest) > 0
+	}
+	b.resumed = true
+	done, err := choose(ctx, t, &o, b.store.TempDir)
+	if err != nil {
+		return Result{}, err
+	}
+	defer done()
+	o.Delete = o.Delete && o.FilesFrom == "" // a list has no "all the rest"
+	r, err := rsync.Run(ctx, o, t.Hooks)
+	res := resultOf(r)
+	res.Sent = r.Sent
+	if err != nil {
+		return res, err
+	}
+	return res, t.checkCount(res.Files)
+}
+
+func (b *remoteBackup) putManifest(ctx context.Context, m report.Manifest) error {
+	return b.store.putManifest(ctx, b.folder, b.target.Base, m)
+}
+
+// Commit uploads the manifest that says complete: the last thing sent. Over ssh
+// the tree gets its name after it, and the other host's disk is flushed before.
+func (b *remoteBackup) Commit(ctx context.Context, m report.Manifest) (string, error) {
+	m.State = report.Complete
+	final := path.Join(b.folder, b.target.Base)
+	if s := b.store.ssh; s != nil {
+		if err := s.flush(ctx, b.store.Extra, path.Join(b.folder, b.name)); err != nil {
+			return "", err
+		}
+	}
+	if err := b.putManifest(ctx, m); err != nil {
+		return "", err
+	}
+	if b.name != b.target.Base {
+		if err := b.store.ssh.rename(ctx, b.store.Extra, path.Join(b.folder, b.name), final); err != nil {
+			return "", err
+		}
+	}
+	return b.store.location(final), nil
+}
+
+func (b *remoteBackup) Close() error { return nil }

@@ -1,0 +1,145 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path"
+	"slices"
+	"strings"
+
+	"b1000/internal/rsync"
+)
+
+// source is how rsync reads from a store.
+type source struct {
+	root string // what comes before "/job/…"
+	base rsync.Options
+}
+
+// options are those for reading from below the backup's directory.
+func (s source) options(e Entry) rsync.Options {
+	o := s.base
+	o.Sources = []string{s.root + "/" + e.Dir + "/"}
+	return o
+}
+
+// cleanName checks a name within a backup and takes off what people add to it.
+func cleanName(name string) (string, error) {
+	clean := path.Clean("/" + name)[1:]
+	if clean == "" || slices.Contains(strings.Split(name, "/"), "..") {
+		return "", fmt.Errorf("%q is not the name of something in a backup", name)
+	}
+	return clean, nil
+}
+
+// show lists what a backup holds. The name is found by listing from the top: a
+// daemon would expand wildcards in it, and what is a file is not a directory.
+func show(ctx context.Context, s source, e Entry, name string, each func(rsync.Entry)) error {
+	o := s.options(e)
+	if name == "" {
+		return rsync.List(ctx, o, func(l rsync.Entry) {
+			if l.Name != "." && !internal(l.Name) {
+				each(l)
+			}
+		})
+	}
+	clean, err := cleanName(name)
+	if err != nil {
+		return err
+	}
+	found := false
+	o.Exclude = nil
+	o.Extra = append(slices.Clone(o.Extra), filterFor(clean)...)
+	err = rsync.List(ctx, o, func(l rsync.Entry) {
+		if (l.Name == clean || strings.HasPrefix(l.Name, clean+"/")) && !internal(l.Name) {
+			found = true
+			each(l)
+		}
+	})
+	if err == nil && !found {
+		err = fmt.Errorf("%s holds no %q", e.ID, name)
+	}
+	return err
+}
+
+// filterFor lets rsync walk to one name only, and below it.
+func filterFor(clean string) []string {
+	var rules []string
+	at := ""
+	for _, part := range strings.Split(clean, "/") {
+		at += "/" + escape(part)
+		rules = append(rules, "--include="+at)
+	}
+	return append(rules, "--include="+at+"/***", "--exclude=*")
+}
+
+// escape makes a name a pattern that matches nothing else.
+func escape(name string) string {
+	if !strings.ContainsAny(name, "*?[") { // rsync(1): only with wildcards does "\" escape
+		return name
+	}
+	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`).Replace(name)
+}
+
+// internal reports whether a name is rsync's own half of a file.
+func internal(name string) bool {
+	return slices.Contains(strings.Split(name, "/"), rsync.PartialDir)
+}
+
+// restore copies a backup, or parts of it. rsync gets the names in a list, so
+// that nothing of them is taken for a pattern or an option; each file gets its
+// name when it is whole.
+func restore(ctx context.Context, s source, e Entry, r Restore) (rsync.Result, error) {
+	names := slices.Clone(r.Paths)
+	if len(names) == 0 {
+		var err error
+		if names, err = top(ctx, s, e); err != nil {
+			return rsync.Result{}, err
+		}
+	}
+	var list bytes.Buffer
+	for _, n := range names {
+		clean, err := cleanName(n)
+		if err != nil {
+			return rsync.Result{}, err
+		}
+		list.WriteString(clean + "\x00")
+	}
+	f, err := os.CreateTemp("", "b1000-restore-")
+	if err != nil {
+		return rsync.Result{}, err
+	}
+	defer os.Remove(f.Name())
+	_, err = f.Write(list.Bytes())
+	if err := errors.Join(err, f.Close(), os.MkdirAll(r.To, 0o755)); err != nil {
+		return rsync.Result{}, err
+	}
+	o := s.options(e)
+	o.Dest, o.FilesFrom, o.Stall = strings.TrimRight(r.To, "/")+"/", f.Name(), r.Stall
+	o.HardLinks, o.ACLs, o.XAttrs = true, true, true
+	o.Extra = append(slices.Clone(o.Extra), "--recursive", "--exclude="+rsync.PartialDir+"/")
+	res, err := rsync.Run(ctx, o, r.Hooks)
+	if err == nil && len(res.Vanished) > 0 {
+		err = fmt.Errorf("%s holds no %q", e.ID, strings.Join(res.Vanished, ", "))
+	}
+	return res, err
+}
+
+// top are the names at the root of a backup. Its directory itself is not
+// restored: its owner and mode are the store's.
+func top(ctx context.Context, s source, e Entry) (names []string, err error) {
+	o := s.options(e)
+	o.Extra = append(slices.Clone(o.Extra), "--no-recursive", "--dirs")
+	err = rsync.List(ctx, o, func(l rsync.Entry) {
+		if l.Name != "." && !internal(l.Name) {
+			names = append(names, l.Name)
+		}
+	})
+	if err == nil && len(names) == 0 {
+		err = fmt.Errorf("%s holds nothing", e.ID)
+	}
+	return names, err
+}

@@ -1,0 +1,157 @@
+// Package store is the noun behind a destination: a place that keeps backups.
+// A backup is begun, filled, and committed; only then does it exist. What is
+// kept can be listed, shown, restored and deleted.
+//
+// The package knows the layout on disk and how to talk to a local directory, an
+// rsync daemon and a host behind ssh. It knows nothing of configuration files,
+// jobs to run, retries or retention rules.
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"b1000/internal/report"
+	"b1000/internal/rsync"
+)
+
+// Settings says where a destination is and how to reach it.
+type Settings struct {
+	Name         string // the destination's name, for messages
+	Path         string // directory, rsync://[user@]host[:port]/module[/dir], or [user@]host:/dir
+	PasswordFile string // of an rsync daemon
+	Compress     string // "" means zstd where the store is remote
+	BWLimit      string
+	Extra        []string // further rsync options
+	Host         string   // this host, to know its own legacy backups
+	TempDir      string   // for short-lived files; "" the system's
+}
+
+// Store keeps backups. Its methods may be called from several goroutines.
+type Store interface {
+	// Begin prepares a place for one backup. Nothing that is begun counts as a
+	// backup before Commit. The caller closes what it began.
+	Begin(ctx context.Context, t Target) (Backup, error)
+	// List returns all backups of a job ("" all jobs), in the order of their
+	// start, complete or not.
+	List(ctx context.Context, job string) ([]Entry, error)
+	// Show calls each for every entry at or below path (names as in the backup;
+	// "" all of it).
+	Show(ctx context.Context, e Entry, path string, each func(rsync.Entry)) error
+	// Restore copies a backup, or parts of it, back to this machine.
+	Restore(ctx context.Context, e Entry, r Restore) (rsync.Result, error)
+	// Delete removes a backup. It first takes away the mark that makes it one.
+	Delete(ctx context.Context, e Entry) error
+	// Probe finds out whether the store can be written to.
+	Probe(ctx context.Context) error
+}
+
+// Backup is one that is being made.
+type Backup interface {
+	// Tree copies directory trees. After a failure it may be called again and
+	// takes up what is already there.
+	Tree(ctx context.Context, t Tree) (Result, error)
+	// Commit makes the backup exist. The manifest says what it is; Commit fills
+	// in its state. It returns where the backup is.
+	Commit(ctx context.Context, m report.Manifest) (location string, err error)
+	// Close lets go of a backup. What was not committed stays as an incomplete
+	// one, for a later run to take up.
+	Close() error
+}
+
+// Target names the backup that is to be made.
+type Target struct {
+	Job, Day, Base string          // parts of its path; Day is empty for sync
+	Manifest       report.Manifest // identifies it: ID, Job, Instance, Host, masters, Type, Start
+	HardLink       bool            // link what is unchanged to the last complete backup
+}
+
+func (t Target) full() bool { return t.Day != "" }
+
+// Tree says what a copy consists of.
+type Tree struct {
+	Sources      []string // absolute, existing; each is stored under its last element, or its whole path with Relative
+	Exclude      []string // rsync's patterns
+	ExcludeRegex []*regexp.Regexp
+	Relative     bool
+	OneFS        bool
+	HardLinks    bool
+	ACLs, XAttrs bool
+	MinFiles     int64 // fewer entries that are not directories are a failure
+	BWLimit      string
+	Verbosity    int
+	Nice         []string
+	Stall        time.Duration
+	Hooks        rsync.Hooks
+}
+
+// Result is what a copy amounted to.
+type Result struct {
+	Files    int64 // entries that are not directories
+	Bytes    int64 // sum of their sizes
+	Sent     int64 // bytes that had to be copied
+	Linked   int64 // of Files, those hard-linked to an earlier backup
+	Warnings []string
+}
+
+// Restore says what to bring back, and where to.
+type Restore struct {
+	Paths []string // names as in the backup; none means all
+	To    string   // directory, made when missing
+	Hooks rsync.Hooks
+	Stall time.Duration
+}
+
+// Entry is a stored backup.
+type Entry struct {
+	ID             string
+	State          report.State
+	Job, Day, Base string
+	Dir            string           // path of its tree below the store's path
+	Start          time.Time        // zero where not even the name tells
+	Manifest       *report.Manifest // nil where there is none that can be read
+	Location       string           // for people: the whole path
+	Note           string           // why it is incomplete, if that can be said
+}
+
+// Key identifies what a backup is one of: the copies that count together.
+type Key struct{ Job, Instance, Host, MasterHost, MasterInstance string }
+
+// KeyOf is the key of a manifest.
+func KeyOf(m *report.Manifest) Key {
+	return Key{m.Job, m.Instance, m.Host, m.MasterHost, m.MasterInstance}
+}
+
+// ErrTooFew is returned by Tree for a source with less files than MinFiles.
+var ErrTooFew = errors.New("has less files than min_files asks for")
+
+// checkCount refuses a copy that has less than it should.
+func (t Tree) checkCount(files int64) error {
+	if files >= t.MinFiles {
+		return nil
+	}
+	return fmt.Errorf("the source %w: %d of %d in %s", ErrTooFew, files, t.MinFiles, strings.Join(t.Sources, " "))
+}
+
+var sshPath = regexp.MustCompile(`^([^/:@\s]+@)?([^/:@\s]+|\[[0-9A-Fa-f:.]+\]):(/.*)$`)
+
+// Open returns the store behind a path. It does not touch it yet.
+func Open(s Settings) (Store, error) {
+	switch {
+	case strings.HasPrefix(s.Path, "/"):
+		return &local{Settings: s}, nil
+	case strings.HasPrefix(s.Path, "rsync://"):
+		return &remote{Settings: s, url: strings.TrimRight(s.Path, "/")}, nil
+	case sshPath.MatchString(s.Path):
+		m := sshPath.FindStringSubmatch(s.Path)
+		return &remote{Settings: s, url: strings.TrimRight(s.Path, "/"), ssh: &sshHost{login: m[1] + strings.Trim(m[2], "[]"), dir: m[3]}}, nil
+	}
+	return nil, fmt.Errorf("destination %q: path %q is none that this version can write to; use a directory, rsync://host/module or host:/dir", s.Name, s.Path)
+}
+
+// Remote reports whether the path is on another machine.
+func Remote(path string) bool { return !strings.HasPrefix(path, "/") }
