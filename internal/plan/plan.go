@@ -22,6 +22,10 @@ type Env struct {
 	Host    string    // this host's name; one that cannot be part of a path is refused
 	Now     time.Time // the one moment of the run
 	Shuffle func(n int, swap func(i, j int))
+	// Known are values that an earlier part of the same run has found out, by
+	// option (master_host, master_instance, data_age); their commands are not
+	// run again. It may be nil.
+	Known map[string]string
 }
 
 // Copy is one copy of a run.
@@ -68,7 +72,7 @@ type Run struct {
 	Timeout, PreTimeout, PostTimeout, StallTimeout time.Duration // 0 for none
 	CopyRetries                                    int
 	CopyRetryMinSleep                              time.Duration
-	MaxAge                                         time.Duration // 0 where nothing says
+	MaxAge                                         time.Duration // 0 where not set; see MaxAge
 	Nice                                           *int
 	IONice, BWLimit                                string
 

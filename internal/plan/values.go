@@ -3,6 +3,7 @@ package plan
 import (
 	"context"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -30,6 +31,7 @@ func newValues(job *config.Job, instance string, env Env, sh Shell) (*values, er
 		return nil, v.fault("host", err)
 	}
 	v.runtime = map[string]string{"name": job.Name, "host": env.Host, "instance": instance, "start_time": v.now.Format(startLayout)}
+	maps.Copy(v.runtime, env.Known)
 	return v, nil
 }
 

@@ -118,12 +118,18 @@ type Entry struct {
 	Note           string           // why it is incomplete, if that can be said
 }
 
-// Key identifies what a backup is one of: the copies that count together.
-type Key struct{ Job, Instance, Host, MasterHost, MasterInstance string }
+// Key identifies what a backup is one of: those of one key follow each other,
+// link to each other and count together for retention. A master that changes
+// (a failover) does not begin a new series.
+type Key struct{ Job, Instance, Host string }
 
 // KeyOf is the key of a manifest.
-func KeyOf(m *report.Manifest) Key {
-	return Key{m.Job, m.Instance, m.Host, m.MasterHost, m.MasterInstance}
+func KeyOf(m *report.Manifest) Key { return Key{m.Job, m.Instance, m.Host} }
+
+// Hopeless reports whether trying a copy again cannot help.
+func Hopeless(err error) bool {
+	var e *rsync.Error
+	return errors.Is(err, ErrTooFew) || errors.As(err, &e) && !rsync.Worthwhile(e)
 }
 
 // ErrTooFew is returned by Tree for a source with less files than MinFiles.
@@ -155,3 +161,10 @@ func Open(s Settings) (Store, error) {
 
 // Remote reports whether the path is on another machine.
 func Remote(path string) bool { return !strings.HasPrefix(path, "/") }
+
+// Progress is how far a copy has come, and Hooks who is told of it. They are
+// rsync's own, named here for who has no business with rsync.
+type (
+	Progress = rsync.Progress
+	Hooks    = rsync.Hooks
+)

@@ -1,0 +1,63 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"b1000/internal/report"
+)
+
+// finish computes the result of a run, once, and tells it to everyone.
+func (t *task) finish(ctx context.Context, err error) report.Run {
+	if err != nil && errors.Is(context.Cause(ctx), ErrInterrupted) {
+		err = fmt.Errorf("%w; %w", ErrInterrupted, err)
+	}
+	// Nothing of what follows may be cut short by what ended the run.
+	ctx = context.WithoutCancel(ctx)
+	t.live.mu.Lock()
+	t.live.rep.Status = report.OK
+	if err != nil {
+		t.live.rep.Status, t.live.rep.Error = report.Failed, err.Error()
+	}
+	t.live.mu.Unlock()
+	if err != nil {
+		_ = t.script(ctx, call{name: "on_failure", command: t.plan.OnFailure, limit: cleanupLimit, soFar: err})
+	}
+	t.out.Final(ctx, func(undelivered []string) report.Run {
+		t.live.change(func(r *report.Run) {
+			r.End = t.Now()
+			r.Warnings = append(r.Warnings, undelivered...)
+			if r.Status == report.OK && warned(r) {
+				r.Status = report.Warning
+			}
+		})
+		return t.live.now()
+	})
+	rep := t.live.now()
+	t.logResult(rep)
+	return rep
+}
+
+func warned(r *report.Run) bool {
+	n := len(r.Warnings)
+	for _, c := range r.Copies {
+		n += len(c.Warnings)
+	}
+	return n > 0
+}
+
+func (t *task) logResult(r report.Run) {
+	text := fmt.Sprintf("ended %s after %v", r.Status, r.End.Sub(r.Start).Round(1e9))
+	for _, w := range r.Warnings {
+		t.log.Warn(w)
+	}
+	switch r.Status {
+	case report.OK:
+		t.log.Info(text)
+	case report.Warning:
+		t.log.Warn(text)
+	default:
+		t.log.Error(text + ": " + r.Error)
+	}
+}

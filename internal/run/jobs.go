@@ -1,0 +1,91 @@
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"b1000/internal/plan"
+	"b1000/internal/report"
+)
+
+// Request is one job and instance that is to run.
+type Request struct {
+	Job, Instance string
+	CopyOnly      bool // only take up kept runs (b1000 -c)
+
+	// Plan plans a run that starts at a moment; kept is not nil for one that
+	// has started already, whose masters and data age are known.
+	Plan func(ctx context.Context, start time.Time, kept *report.Run) (*plan.Run, error)
+	// Bare is the little that is known of a run that cannot be planned.
+	Bare func(start time.Time) *plan.Run
+}
+
+// Outcome is what came of a Request.
+type Outcome struct {
+	Job, Instance string
+	Runs          []report.Run // the runs that were made or ended, in their order
+	Busy          error        // not nil: the job is running already, nothing was done
+	Err           error        // not nil: nothing could be done
+}
+
+// Do takes the lock of a job and instance and makes what was asked for: an
+// ordinary run, after ending what an earlier one has left; or, with CopyOnly,
+// the copies that earlier runs have left to make.
+func (r *Runner) Do(ctx context.Context, q Request) Outcome {
+	out := Outcome{Job: q.Job, Instance: q.Instance}
+	start := r.Now().Truncate(time.Second)
+	lock, err := r.Memory.Lock(q.Job, q.Instance, start)
+	if err != nil {
+		var busy interface{ Busy() bool }
+		if errors.As(err, &busy) && busy.Busy() {
+			out.Busy = err
+		} else {
+			out.Err = err
+		}
+		return out
+	}
+	defer lock.Close()
+	kept, err := r.Memory.Kept(q.Job, q.Instance)
+	if err != nil { // one that can be read is still taken up
+		r.Log.Error("kept runs: "+err.Error(), "thread", report.JobName(q.Job, q.Instance))
+	}
+	for _, k := range kept {
+		out.Runs = append(out.Runs, r.takeUp(ctx, q, k))
+	}
+	if q.CopyOnly || ctx.Err() != nil {
+		return out
+	}
+	out.Runs = append(out.Runs, r.fresh(ctx, q, start))
+	return out
+}
+
+// takeUp resumes or ends a kept run.
+func (r *Runner) takeUp(ctx context.Context, q Request, kept report.Run) report.Run {
+	p, err := q.Plan(ctx, kept.Start, &kept)
+	if err != nil {
+		bare := q.Bare(kept.Start)
+		t := r.task(bare, kept)
+		return t.finish(ctx, fmt.Errorf("taking up the run of %s: %w", kept.Start.Format(time.DateTime), err))
+	}
+	if q.CopyOnly {
+		return r.Resume(ctx, p, kept)
+	}
+	return r.End(ctx, p, kept)
+}
+
+func (r *Runner) fresh(ctx context.Context, q Request, start time.Time) report.Run {
+	p, err := q.Plan(ctx, start, nil)
+	if err != nil {
+		return r.Refuse(ctx, q, start, err)
+	}
+	return r.Run(ctx, p)
+}
+
+// Refuse reports a run that cannot begin as a failed one.
+func (r *Runner) Refuse(ctx context.Context, q Request, start time.Time, why error) report.Run {
+	bare := q.Bare(start)
+	t := r.task(bare, newReport(bare))
+	return t.finish(ctx, why)
+}

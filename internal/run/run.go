@@ -1,0 +1,216 @@
+// Package run makes one run of one job: pre, copies, post, with their retries,
+// limits and states. It computes the result of a run once; exit status, log,
+// reports, metrics and what is remembered are made from that one.
+//
+// It knows neither configuration files nor rsync, databases or systemd: what it
+// needs of them stands in Runner.
+package run
+
+import (
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"time"
+
+	"b1000/internal/plan"
+	"b1000/internal/report"
+	"b1000/internal/store"
+)
+
+// Memory is what a host remembers from one run to the next.
+type Memory interface {
+	// Lock takes the lock of a job and instance, or fails with an error for
+	// which Busy is true. Closing lets go of it.
+	Lock(job, instance string, now time.Time) (io.Closer, error)
+	// Slot waits until one of n places at a destination is free.
+	Slot(ctx context.Context, destination string, n int) (io.Closer, error)
+	// Kept returns the runs that wait for their copies, oldest first.
+	Kept(job, instance string) ([]report.Run, error)
+	Keep(*report.Run) error
+	Drop(*report.Run) error
+	// Remember notes how the last run stands.
+	Remember(*report.Run) error
+}
+
+// Runner runs jobs. All fields but Progress are needed.
+type Runner struct {
+	Memory  Memory
+	Open    func(plan.Copy) (store.Store, error) // the store behind a copy
+	Reports func(*plan.Run) Reporter
+	Log     *slog.Logger
+	Now     func() time.Time
+	Program string // name and version, for manifests
+
+	// Progress, if not nil, returns who is told of a copy as it goes on. end is
+	// called once with the copy's error.
+	Progress func(name, destination string) (tell func(store.Progress), end func(error))
+}
+
+// Reporter delivers the states of one run.
+type Reporter interface {
+	// Update tells of a state that will change; it neither waits nor fails.
+	Update(report.Run)
+	// Final delivers the state that the run ends with. What cannot be delivered
+	// is kept for later: undelivered says so, a line for each report, and is
+	// told before the run's result is final.
+	Final(ctx context.Context, finish func(undelivered []string) report.Run)
+}
+
+// ErrInterrupted is the cause to cancel a run with when a person or the service
+// manager ends it.
+var ErrInterrupted = errors.New("interrupted")
+
+// errJobTimeout ends a run that took longer than its timeout.
+var errJobTimeout = errors.New("the job took longer than its timeout")
+
+// Times that are not configured.
+const (
+	cleanupLimit = 10 * time.Minute // for post after a cancel, where post_timeout is not set
+)
+
+// task is one run under way.
+type task struct {
+	*Runner
+	plan *plan.Run
+	log  *slog.Logger
+	out  Reporter
+	live *live
+}
+
+// Run makes an ordinary run. It returns the finished report; everything that
+// went wrong is in it.
+func (r *Runner) Run(ctx context.Context, p *plan.Run) report.Run {
+	t := r.task(p, newReport(p))
+	return t.finish(ctx, t.all(ctx))
+}
+
+// Resume copies what a kept run has left to copy, and runs post if that went
+// well.
+func (r *Runner) Resume(ctx context.Context, p *plan.Run, kept report.Run) report.Run {
+	t := r.task(p, reopen(kept, p))
+	t.log.Info("taking up the run of " + kept.Start.Format(time.DateTime))
+	return t.finish(ctx, t.copyAndPost(ctx))
+}
+
+// End ends a kept run without copying: its post script runs, and its copies
+// that are not done have failed.
+func (r *Runner) End(ctx context.Context, p *plan.Run, kept report.Run) report.Run {
+	t := r.task(p, reopen(kept, p))
+	defer t.forget()
+	t.log.Warn("the run of " + kept.Start.Format(time.DateTime) + " was not finished; ending it, its copies are not tried again")
+	for i := range p.Copies {
+		t.live.copy(i, func(c *report.Copy) {
+			if !c.Good() {
+				c.Status = report.CopyFailed
+			}
+		})
+	}
+	err := errors.New("not finished before the next run began")
+	return t.finish(ctx, errors.Join(err, t.post(ctx, err)))
+}
+
+func (r *Runner) task(p *plan.Run, rep report.Run) *task {
+	t := &task{Runner: r, plan: p, out: r.Reports(p)}
+	t.log = r.Log.With("thread", rep.Name(), "job", rep.Job, "instance", rep.Instance, "run", rep.ID)
+	t.live = &live{rep: rep, tell: func(now report.Run) {
+		t.out.Update(now)
+		if err := r.Memory.Remember(&now); err != nil {
+			t.log.Error("the state of the run could not be noted", "error", err)
+		}
+	}}
+	return t
+}
+
+// all is an ordinary run's course.
+func (t *task) all(ctx context.Context) error {
+	ctx, cancel := t.limit(ctx)
+	defer cancel()
+	t.live.change(func(*report.Run) {})
+	t.log.Info("started, backup " + t.plan.ID())
+	if err := t.pre(ctx); err != nil {
+		return err
+	}
+	return t.copyAndPost(ctx)
+}
+
+// limit applies the job's timeout.
+func (t *task) limit(ctx context.Context) (context.Context, context.CancelFunc) {
+	if t.plan.Timeout <= 0 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeoutCause(ctx, t.plan.Timeout, errJobTimeout)
+}
+
+// pre runs the script before the copies. Where it fails there is nothing to
+// copy and nothing to clean up; where it is interrupted there may be.
+func (t *task) pre(ctx context.Context) error {
+	t.live.change(func(rep *report.Run) { rep.Step = report.StepPre })
+	err := t.script(ctx, call{name: "pre", command: t.plan.Pre, limit: t.plan.PreTimeout})
+	switch {
+	case err == nil:
+		return nil
+	case ctx.Err() != nil:
+		return errors.Join(err, t.cleanup(ctx, err))
+	}
+	t.skip("post", t.plan.Post, "pre failed")
+	return err
+}
+
+// copyAndPost makes the copies that are not done. Where one fails for good the
+// run is kept and post has to wait, so that the data is still there for the
+// next try.
+func (t *task) copyAndPost(ctx context.Context) error {
+	t.live.change(func(rep *report.Run) { rep.Step = report.StepCopying })
+	if err := t.keep(); err != nil {
+		t.log.Error("the run could not be kept for another try", "error", err)
+	}
+	err := t.copies(ctx)
+	switch {
+	case ctx.Err() != nil:
+		return errors.Join(err, t.cleanup(ctx, err))
+	case err != nil:
+		t.skip("post", t.plan.Post, "copies are left to make: b1000 -c "+report.JobName(t.plan.Job, t.plan.Instance))
+		return err
+	}
+	defer t.forget()
+	if err := t.post(ctx, nil); err != nil {
+		return err
+	}
+	t.live.change(func(rep *report.Run) { rep.Step = report.StepDone })
+	t.prune(ctx)
+	return nil
+}
+
+// post runs the script after the copies. It learns of the step before it.
+func (t *task) post(ctx context.Context, soFar error) error {
+	c := call{name: "post", command: t.plan.Post, limit: t.plan.PostTimeout, soFar: soFar}
+	err := t.script(ctx, c)
+	t.live.change(func(rep *report.Run) { rep.Step = report.StepPost })
+	return err
+}
+
+// cleanup runs post for a run that is being ended from outside, with a limit.
+func (t *task) cleanup(ctx context.Context, soFar error) error {
+	defer t.forget()
+	p := *t.plan
+	if p.PostTimeout <= 0 {
+		p.PostTimeout = cleanupLimit
+	}
+	t.plan = &p
+	return t.post(context.WithoutCancel(ctx), soFar)
+}
+
+// keep notes the run as one that has copies to make. It is noted before the
+// first copy, so that a kill leaves it behind.
+func (t *task) keep() error {
+	now := t.live.now()
+	return t.Memory.Keep(&now)
+}
+
+func (t *task) forget() {
+	now := t.live.now()
+	if err := t.Memory.Drop(&now); err != nil {
+		t.log.Error("the kept run could not be removed", "error", err)
+	}
+}
