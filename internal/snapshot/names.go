@@ -1,6 +1,297 @@
 package snapshot
 
-import "errors"
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"path"
+	"path/filepath"
+	"strings"
+	"sync"
 
-// filter takes the names of Options.Names.
-func (r *run) filter() { r.fail(errors.ErrUnsupported) }
+	"golang.org/x/sys/unix"
+)
+
+const (
+	longestName = 64 << 10 // in Options.Names
+	batchSize   = 16 << 10 // bytes of names that a worker takes at once
+)
+
+// batch is names of one directory, on their way to a worker.
+type batch struct {
+	inc   *include
+	dir   []byte // inside the snapshot
+	file  bool   // the one name is the include
+	names []byte // each with its NUL
+}
+
+// filter works through Options.Names: directories go to rsync at once, the
+// other names in batches to the workers. Batches are used again and again.
+func (r *run) filter() {
+	var all sync.WaitGroup
+	todo := make(chan *batch)
+	spare := make(chan *batch, 2*r.opt.Workers)
+	for range cap(spare) {
+		spare <- &batch{}
+	}
+	workers := make([]*chain, r.opt.Workers)
+	for i := range workers {
+		c := &chain{worker: r.newWorker()}
+		workers[i] = c
+		all.Go(func() {
+			defer c.cut(0)
+			for b := range todo {
+				c.take(b)
+				spare <- b
+			}
+		})
+	}
+	s := sorter{run: r, todo: todo, spare: spare, batch: <-spare}
+	if err := s.readAll(); err != nil {
+		r.fail(fmt.Errorf("names: %w", err))
+	}
+	close(todo)
+	all.Wait()
+	r.result.add(&s.n)
+	for _, c := range workers {
+		r.result.add(&c.n)
+	}
+}
+
+// sorter reads the names and makes batches of them.
+type sorter struct {
+	*run
+	n           Result
+	todo, spare chan *batch
+	batch       *batch
+	skip        bool // the batch's directory is left out
+}
+
+func (s *sorter) readAll() error {
+	in := bufio.NewReaderSize(s.opt.Names, longestName)
+	for !s.stopped() {
+		line, err := in.ReadSlice(0)
+		if err == io.EOF && len(line) == 0 {
+			break
+		}
+		if err == io.EOF {
+			return errors.New("they end in the middle of one")
+		}
+		if err != nil {
+			return err
+		}
+		if err := s.add(plain(line)); err != nil {
+			return err
+		}
+	}
+	s.send()
+	return nil
+}
+
+// add takes one name, without its NUL.
+func (s *sorter) add(n []byte) error {
+	if p, ok := bytes.CutSuffix(n, []byte{'/'}); ok {
+		return s.addDir(string(p))
+	}
+	i := bytes.LastIndexByte(n, '/')
+	last := n[i+1:]
+	if len(last) == 0 || string(last) == "." || string(last) == ".." {
+		return fmt.Errorf("%q is not a clean relative path", n)
+	}
+	b := s.batch
+	if b.inc == nil || b.file || len(b.names) > batchSize || !bytes.Equal(b.dir, n[:max(i, 0)]) {
+		if err := s.begin(string(n), max(i, 0)); err != nil {
+			return err
+		}
+		b = s.batch
+	}
+	if !s.skip && (s.opt.Skip == nil || !s.opt.Skip(path.Join(b.inc.above, string(n)))) {
+		b.names = append(append(b.names, last...), 0)
+	}
+	return nil
+}
+
+// addDir hands a directory to rsync.
+func (s *sorter) addDir(p string) error {
+	s.n.Dirs++
+	if p == "." { // the target itself
+		return nil
+	}
+	inc, err := s.includeOf(p, true)
+	if err != nil || inc == nil || s.skipped(inc, p) {
+		return err
+	}
+	s.n.RestDirs++
+	s.rest.put(inc, nil, []byte(p))
+	return nil
+}
+
+// begin makes a new batch for the directory of n, which is n[:i].
+func (s *sorter) begin(n string, i int) error {
+	s.send()
+	inc, err := s.includeOf(n, false)
+	if err != nil {
+		return err
+	}
+	b := s.batch
+	b.inc, b.dir, b.file = inc, append(b.dir[:0], n[:i]...), n == inc.Name
+	s.skip = s.skipped(inc, n[:i])
+	return nil
+}
+
+// send gives the batch to a worker and takes an empty one.
+func (s *sorter) send() {
+	if len(s.batch.names) == 0 {
+		return
+	}
+	s.todo <- s.batch
+	s.batch = <-s.spare
+	s.batch.names, s.batch.inc = s.batch.names[:0], nil
+}
+
+// includeOf finds the include that a path is of or below. A directory above an
+// include has none: rsync implies it.
+func (s *sorter) includeOf(p string, isDir bool) (*include, error) {
+	if !filepath.IsLocal(p) || path.Clean(p) != p {
+		return nil, fmt.Errorf("%q is not a clean relative path", p)
+	}
+	above := false
+	for _, x := range s.includes {
+		if within(p, x.Name) {
+			return x, nil
+		}
+		above = above || isDir && within(x.Name, p)
+	}
+	if !above {
+		return nil, fmt.Errorf("%q belongs to no source", p)
+	}
+	return nil, nil
+}
+
+// skipped asks Options.Skip about a directory and those above it.
+func (s *sorter) skipped(inc *include, p string) bool {
+	if s.opt.Skip == nil {
+		return false
+	}
+	for n := p; n != "." && within(n, inc.Name); n = path.Dir(n) {
+		if s.opt.Skip(path.Join(inc.above, n)) {
+			return true
+		}
+	}
+	return false
+}
+
+// chain is a worker that keeps the directories down to its last batch open,
+// as the next one is likely to be near.
+type chain struct {
+	*worker
+	inc  *include
+	dirs []*dir
+	ends []int  // where each one's path ends in at
+	at   []byte // path of the last one
+}
+
+// take deals with the names of a batch.
+func (c *chain) take(b *batch) {
+	if c.stopped() {
+		return
+	}
+	d, err := c.open(b)
+	if err != nil {
+		c.lost(b, err)
+		return
+	}
+	before := c.n.Files
+	for rest := b.names; len(rest) > 0; {
+		n := bytes.IndexByte(rest, 0) + 1
+		if c.entry(d, rest[:n]) { // a directory by now, whose contents nobody has listed
+			c.n.Files++
+			c.toRest(d, rest[:n])
+		}
+		rest = rest[n:]
+	}
+	c.tell(c.n.Files - before)
+}
+
+// lost says what becomes of a batch whose directory could not be opened. The
+// names go to rsync, which knows how to complain, or they have vanished.
+func (c *chain) lost(b *batch, err error) {
+	for name := range split(b.names) {
+		p := path.Join(string(b.dir), string(plain(name)))
+		if err == unix.ENOENT {
+			c.vanished(path.Join(b.inc.above, p))
+			continue
+		}
+		c.n.Files++
+		c.n.Rest++
+		c.rest.put(b.inc, nil, []byte(p))
+	}
+}
+
+// open returns the open directory of a batch. An error that ends the run has
+// been noted.
+func (c *chain) open(b *batch) (*dir, error) {
+	if c.inc != b.inc {
+		c.cut(0)
+		if err := c.openFirst(b.inc); err != nil {
+			return nil, err
+		}
+	}
+	keep := 1
+	for keep < len(c.dirs) && within(string(b.dir), string(c.at[:c.ends[keep]])) {
+		keep++
+	}
+	c.cut(keep)
+	below := b.dir[c.ends[keep-1]:]
+	for name := range bytes.SplitSeq(bytes.TrimPrefix(below, []byte{'/'}), []byte{'/'}) {
+		if len(name) == 0 {
+			continue
+		}
+		up := c.dirs[len(c.dirs)-1]
+		d, err := c.child(up, append(name[:len(name):len(name)], 0))
+		if err != nil {
+			return nil, err
+		}
+		if len(c.dirs) > maxOpen { // a short chain will do
+			up.close()
+			c.dirs, c.ends = c.dirs[:len(c.dirs)-1], c.ends[:len(c.ends)-1]
+		}
+		c.push(d)
+	}
+	return c.dirs[len(c.dirs)-1], nil
+}
+
+// openFirst opens where an include is.
+func (c *chain) openFirst(inc *include) error {
+	where, _ := path.Split(inc.Name)
+	d := &dir{inc: inc, name: strings.TrimSuffix(where, "/"), place: true}
+	src := path.Dir(inc.Path)
+	if inc.Name == "." {
+		src = inc.Path
+	}
+	if err := c.openPlace(d, src, openPath); err != nil {
+		c.fail(fmt.Errorf("source %s: %w", inc.Path, err))
+		return err
+	}
+	c.inc = inc
+	c.push(d)
+	return nil
+}
+
+func (c *chain) push(d *dir) {
+	c.at = d.path(c.at[:0])
+	c.dirs, c.ends = append(c.dirs, d), append(c.ends, len(c.at))
+}
+
+// cut closes all but the first n directories.
+func (c *chain) cut(n int) {
+	for _, d := range c.dirs[n:] {
+		d.close()
+	}
+	c.dirs, c.ends = c.dirs[:n], c.ends[:n]
+	if n == 0 {
+		c.inc = nil
+	}
+}

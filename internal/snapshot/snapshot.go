@@ -53,7 +53,8 @@ type Options struct {
 	Skip func(path string) bool
 	// Names, if not nil, holds the names that belong to the snapshot, as rsync
 	// with its filters tells them: each ends in NUL, a directory in "/" and
-	// NUL, parents first. Nothing else is looked at.
+	// NUL, parents first. Nothing else is looked at, and all directories are
+	// left to rsync.
 	Names io.Reader
 	// Rest receives the entries for rsync, each ended by NUL, for
 	// rsync -aHAX --numeric-ids --files-from=REST --from0 / TARGET/
@@ -99,8 +100,8 @@ func (r *Result) add(o *Result) {
 // directory without anything for rsync in or below it is finished, with
 // owner, mode, ACL, attributes and times; the others are named in opt.Rest.
 // Target itself is not touched, unless a Source has the Name ".": it then
-// gets that directory's attributes, and Stamp puts them right again after
-// rsync has run.
+// gets that directory's attributes (without Names), and Stamp puts them right
+// after rsync has run, which cannot be told of it.
 //
 // Directories that could not be read are an error that names the first ones;
 // the walk goes on, so that the target and the result hold everything else.

@@ -169,25 +169,39 @@ func (k *worker) path(d *dir) []byte {
 // enter opens a directory of d on all sides and makes it in the target. It
 // returns nil where there is nothing to walk.
 func (k *worker) enter(d *dir, name []byte) *dir {
-	src, err := openSource(d.src, name)
+	c, err := k.child(d, name)
 	switch err {
 	case nil:
+		c.parts.Store(1)
+		d.parts.Add(1)
+		k.n.Dirs++
+		return c
 	case unix.ENOENT:
 		k.vanished(d.source(plain(name)))
-		return nil
 	case unix.ENOTDIR, unix.ELOOP: // it has become something else
 		k.n.Files++
 		k.toRest(d, name)
-		return nil
-	case unix.EMFILE, unix.ENFILE, unix.ENOMEM:
-		k.fail(fmt.Errorf("%s: %w", d.source(plain(name)), err))
-		return nil
-	default: // rsync makes the directory, but does not look into it
+	default:
+		if k.stopped() {
+			return nil
+		}
 		k.unreadable(d.source(plain(name)), err)
 		k.n.Dirs++
-		k.restDir(d, plain(name))
+		k.restDir(d, plain(name)) // rsync makes it, but does not look into it
 		d.rest.Store(true)
-		return nil
+	}
+	return nil
+}
+
+// child opens a directory of d on all sides, after making it in the target.
+// What is not an error of the source has ended the run.
+func (k *worker) child(d *dir, name []byte) (*dir, error) {
+	src, err := openSource(d.src, name)
+	if err != nil {
+		if err == unix.EMFILE || err == unix.ENFILE || err == unix.ENOMEM {
+			k.fail(fmt.Errorf("%s: %w", d.source(plain(name)), err))
+		}
+		return nil, err
 	}
 	c := &dir{up: d, inc: d.inc, name: string(plain(name)), depth: d.depth + 1, src: src, dst: -1, bases: make([]int, len(d.bases))}
 	for i, fd := range d.bases {
@@ -198,12 +212,9 @@ func (k *worker) enter(d *dir, name []byte) *dir {
 	if err := k.begin(c, d.dst); err != nil {
 		k.fail(fmt.Errorf("%s: %w", c.source(nil), err))
 		c.close()
-		return nil
+		return nil, err
 	}
-	c.parts.Store(1)
-	d.parts.Add(1)
-	k.n.Dirs++
-	return c
+	return c, nil
 }
 
 // begin takes the attributes of a directory whose source is open, and makes
