@@ -153,7 +153,7 @@ func (o Option) valueFault(value string) string {
 			err = errors.New("wants a rate as 500 (KiB per second), 800K or 1.5M")
 		}
 	case Calendar:
-		_, err = ParseSchedule(value)
+		err = checkSchedule(value)
 	case Path:
 		if !filepath.IsAbs(value) && !strings.HasPrefix(value, "$"+credentials+"/") {
 			return "wants an absolute path"

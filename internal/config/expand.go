@@ -85,7 +85,7 @@ func (s *Section) resolve(ref string, runtime map[string]string, path []string) 
 		return value, nil
 	}
 	name := strings.ToLower(ref)
-	if s.Kind != "global" && slices.Contains(RuntimeNames(), ref) {
+	if slices.Contains(RuntimeNames(), ref) {
 		return "", fmt.Errorf("$%s is %w", ref, errRuntime)
 	}
 	if ref == credentials && s.Kind != "job" {

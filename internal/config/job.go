@@ -55,12 +55,14 @@ func (c *Config) addDests(j *Job) {
 	for _, word := range Names(s.Text("dest")) {
 		plain, background := strings.CutSuffix(word, "&")
 		names := strings.Split(plain, "/")
+		if slices.ContainsFunc(names, func(name string) bool { return !ValidName(name) }) {
+			s.fault("dest", fmt.Sprintf("%q: join names with / and put & right after the last one", word))
+			continue
+		}
 		out := DestWord{Shuffle: len(names) > 1, Background: background}
 		for _, name := range names {
 			d := c.dests[name]
 			switch {
-			case !ValidName(name):
-				s.fault("dest", fmt.Sprintf("%q: join names with / and put & right after the last one", word))
 			case d == nil:
 				s.fault("dest", fmt.Sprintf("no section [dest:%s]%s", name, hint(name, slices.Sorted(maps.Keys(c.dests)))))
 			case seen[name]:

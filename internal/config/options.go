@@ -28,6 +28,7 @@ const (
 	EnumList Kind = "enums"  // names out of Values
 	Regexps  Kind = "regexp" // regular expressions (RE2) separated by white space
 	DestList Kind = "dests"  // names joined by "/" and ended by "&"
+	ArgList  Kind = "args"   // arguments of a program, quoted as for a shell
 	Script   Kind = "script" // a command for the shell
 )
 

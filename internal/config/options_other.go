@@ -16,7 +16,7 @@ var destOptions = []Option{
 	{Name: "compress", Kind: Enum, Values: "no yes zstd lz4 zlib zlibx auto max", In: remote, Doc: "compression on the way; zstd for a remote path and none for a local one where not set"},
 	{Name: "bwlimit", Kind: Rate, In: remote, Doc: "limit of the bandwidth; wins over the job's"},
 	{Name: "max_copies", Kind: Int, Min: 1, Max: 1000, In: remote, Doc: "how many copies of this host go here at once; no limit where not set"},
-	{Name: "rsync_options", Kind: WordList, In: "active", Doc: "further options of rsync, quoted as for a shell"},
+	{Name: "rsync_options", Kind: ArgList, In: "active", Doc: "further options of rsync, quoted as for a shell"},
 	{Name: "split", Kind: Int, Min: 1, Max: 64, In: "active", Default: "1", Doc: "how many rsyncs work at parts of the tree at once"},
 	{Name: "tls_cert", Kind: Path, In: remote, Doc: "certificate of this host"},
 	{Name: "tls_key", Kind: Path, In: remote, Doc: "private key of this host"},

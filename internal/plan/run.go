@@ -81,7 +81,7 @@ func newRun(job *config.Job, instance string, env Env, now time.Time) *Run {
 		Relative: job.Relative, OneFileSystem: job.OneFileSystem, HardLink: job.HardLink, ReadAllFIFOs: job.ReadAllFIFOs,
 		MinFiles: job.MinFiles, Preserve: job.Preserve,
 		Timeout: job.Timeout, PreTimeout: job.PreTimeout, PostTimeout: job.PostTimeout, StallTimeout: job.StallTimeout,
-		CopyRetries: job.CopyRetries, CopyRetryMinSleep: job.CopyRetryMinSleep, MaxAge: MaxAge(job, now),
+		CopyRetries: job.CopyRetries, CopyRetryMinSleep: job.CopyRetryMinSleep, MaxAge: job.MaxAge,
 		Nice: job.Nice, IONice: job.IONice, BWLimit: job.BWLimit,
 		ReportSource: job.ReportSource, ReportPollWait: job.ReportPollWait, ReportPollRetries: job.ReportPollRetries,
 		Settings: job,
