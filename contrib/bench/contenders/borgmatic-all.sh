@@ -1,0 +1,4 @@
+# shellcheck shell=bash
+actions=
+# shellcheck source-path=SCRIPTDIR
+. "$HERE/contenders/borgmatic.sh"

@@ -1,0 +1,4 @@
+# shellcheck shell=bash
+restic=/usr/bin/restic
+# shellcheck source-path=SCRIPTDIR
+. "$HERE/contenders/restic.sh"
