@@ -34,7 +34,8 @@ func (s *Section) Expand(key string, runtime map[string]string) (string, error) 
 	if option, ok := Lookup(s.Kind, key); ok && text == "" && !s.emptyCounts(key) {
 		text = option.Default
 	}
-	return s.expand(text, runtime, []string{key})
+	e := expansion{section: s, runtime: runtime, left: maxReferences}
+	return e.expand(text, []string{key})
 }
 
 // emptyCounts says that an option which is given without a value has no default.
@@ -64,27 +65,42 @@ func (s *Section) Given(key string) bool {
 	return ok
 }
 
-func (s *Section) expand(text string, runtime map[string]string, path []string) (string, error) {
+// maxReferences bounds what one value may refer to, so that a few options that
+// name each other several times cannot keep the program busy for ever.
+const maxReferences = 10000
+
+// expansion is the expansion of one value.
+type expansion struct {
+	section *Section
+	runtime map[string]string
+	left    int
+}
+
+// expand replaces the references of a text; path is how it was reached.
+func (e *expansion) expand(text string, path []string) (string, error) {
 	var errs []error
 	out := reference.ReplaceAllStringFunc(text, func(ref string) string {
 		if ref == "$$" {
 			return "$"
 		}
-		value, err := s.resolve(ref[1:], runtime, path)
+		value, err := e.resolve(ref[1:], path)
 		if err != nil {
 			errs = append(errs, err)
 		}
 		return value
 	})
+	if e.left < 0 {
+		return "", errors.New("refers to too many options")
+	}
 	return out, errors.Join(errs...)
 }
 
-// resolve returns what one name of a value stands for; path is how it was reached.
-func (s *Section) resolve(ref string, runtime map[string]string, path []string) (string, error) {
-	if value, ok := runtime[ref]; ok {
+// resolve returns what one name of a value stands for.
+func (e *expansion) resolve(ref string, path []string) (string, error) {
+	s, name := e.section, strings.ToLower(ref)
+	if value, ok := e.runtime[ref]; ok {
 		return value, nil
 	}
-	name := strings.ToLower(ref)
 	if slices.Contains(RuntimeNames(), ref) {
 		return "", fmt.Errorf("$%s is %w", ref, errRuntime)
 	}
@@ -101,7 +117,10 @@ func (s *Section) resolve(ref string, runtime map[string]string, path []string) 
 	if !ok {
 		return "", errors.New(s.unknown(ref))
 	}
-	return s.expand(text, runtime, append(slices.Clone(path), name))
+	if e.left--; e.left < 0 {
+		return "", nil
+	}
+	return e.expand(text, append(slices.Clone(path), name))
 }
 
 // unknown is the message for a name that stands for nothing.

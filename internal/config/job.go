@@ -69,7 +69,7 @@ func (c *Config) addDests(j *Job) {
 				s.fault("dest", fmt.Sprintf("%s is named twice", name))
 			case len(d.Problems) > 0:
 				s.fault("dest", fmt.Sprintf("destination %s is at fault, see %s:%d", name, d.File, d.Problems[0].Line))
-			case (j.Direction == "passive") != (d.Type == "passive"):
+			case s.variant() != "" && (j.Direction == "passive") != (d.Type == "passive"):
 				s.fault("dest", fmt.Sprintf("%s is of type %s; %s", name, d.Type, destWanted(j.Direction)))
 			default:
 				out.Dests = append(out.Dests, d)

@@ -163,7 +163,7 @@ post = $PRE;$NAME
 	runtime := map[string]string{"name": "$host", "host": "web1"}
 	for _, tt := range []struct{ key, want, err string }{
 		{"include", "/srv/$host-web1", ""}, // what a run-time name holds is not expanded again
-		{"pre", "", "job a: pre: $name_x is not known"},
+		{"pre", "", "job "a": pre: $name_x is not known"},
 		{"post", "", "$name_x is not known"},
 		{"exclude", "", ""},
 		{"min_files", "1", ""},
@@ -178,5 +178,17 @@ post = $PRE;$NAME
 	}
 	if got := strings.Join(j.Refs("post"), " "); got != "NAME PRE backup_dir name name_x" {
 		t.Errorf("refs: %s", got)
+	}
+}
+
+func TestAValueThatGrowsWithoutEnd(t *testing.T) {
+	keys := strings.Fields("pre post on_failure include exclude exclude_regex require_mount read_fifo")
+	text := "[job:a]\ndirection = push\n"
+	for i, key := range keys[1:] {
+		text += keys[i] + " = " + strings.Repeat("$"+key+" ", 20) + "\n"
+	}
+	_, problems := loadText(t, text+"read_fifo = /x\n")
+	if got := lines(problems, ""); !strings.Contains(got, "pre: refers to too many options") {
+		t.Errorf("got %s", got)
 	}
 }

@@ -56,34 +56,47 @@ func Kinds() []string {
 // Options are the options of one kind of section, in the order in which they are
 // documented. "client" is not a section but a file of the storage server's
 // clients_dir; see LoadClient.
-func Options(section string) []Option {
-	var tables = map[string][]Option{
-		"global": globalOptions, "job": jobOptions, "dest": destOptions, "report": reportOptions,
-		"stream": streamOptions, "storage": storageOptions, "monitor": monitorOptions, "notify": notifyOptions, "client": clientOptions,
+func Options(section string) []Option { return slices.Clone(tables[section]) }
+
+// Lookup finds an option by its name in lower case.
+func Lookup(section, name string) (Option, bool) {
+	for i := range tables[section] {
+		if tables[section][i].Name == name {
+			return tables[section][i], true
+		}
 	}
-	out := slices.Clone(tables[section])
-	if section == "job" || section == "dest" || section == "storage" || section == "client" {
-		out = append(out, keepOptions...)
-	}
+	return Option{}, false
+}
+
+// tables holds every option under its kind of section. Nothing writes to it.
+var tables = map[string][]Option{
+	"global":  table("global", globalOptions),
+	"job":     table("job", jobOptions, allowIn(stored, keepOptions)),
+	"dest":    table("dest", destOptions, allowIn(remote, keepOptions)),
+	"report":  table("report", reportOptions),
+	"stream":  table("stream", streamOptions),
+	"storage": table("storage", storageOptions, keepOptions),
+	"monitor": table("monitor", monitorOptions),
+	"notify":  table("notify", notifyOptions),
+	"client":  table("client", clientOptions, keepOptions),
+}
+
+// table joins parts of a table and names their section.
+func table(section string, parts ...[]Option) []Option {
+	out := slices.Concat(parts...)
 	for i := range out {
 		out[i].Section = section
-		if section == "job" && strings.HasPrefix(out[i].Name, "keep") {
-			out[i].In = "push pull"
-		} else if section == "dest" && strings.HasPrefix(out[i].Name, "keep") {
-			out[i].In = "active restic"
-		}
 	}
 	return out
 }
 
-// Lookup finds an option by its name in lower case.
-func Lookup(section, name string) (Option, bool) {
-	for _, o := range Options(section) {
-		if o.Name == name {
-			return o, true
-		}
+// allowIn is a copy of the options for the given directions or types only.
+func allowIn(in string, options []Option) []Option {
+	out := slices.Clone(options)
+	for i := range out {
+		out[i].In = in
 	}
-	return Option{}, false
+	return out
 }
 
 // variantKey is the option that says which direction or type a section has.

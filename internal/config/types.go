@@ -1,6 +1,9 @@
 package config
 
-import "time"
+import (
+	"fmt"
+	"time"
+)
 
 // Global is [global] with its defaults.
 type Global struct {
@@ -116,22 +119,11 @@ func (j *Job) Raw(key string) string { return j.section.Raw(key) }
 // Refs are the names that an option refers to, directly or by way of others.
 func (j *Job) Refs(key string) []string { return j.section.Refs(key) }
 
-// Expand is Section.Expand for the job's section. An error names the job.
+// Expand is Section.Expand for the job's section. An error names job and option.
 func (j *Job) Expand(key string, runtime map[string]string) (string, error) {
 	text, err := j.section.Expand(key, runtime)
 	if err != nil {
-		return "", &ExpandError{Job: j.Name, Key: key, Err: err}
+		return "", fmt.Errorf("job %q: %s: %w", j.Name, key, err)
 	}
 	return text, nil
 }
-
-// ExpandError says which option of which job could not be expanded.
-type ExpandError struct {
-	Job, Key string
-	Err      error
-}
-
-func (e *ExpandError) Error() string { return "job " + e.Job + ": " + e.Key + ": " + e.Err.Error() }
-
-// Unwrap returns the cause.
-func (e *ExpandError) Unwrap() error { return e.Err }

@@ -45,11 +45,7 @@ func (v *values) text(ctx context.Context, key string) (string, error) {
 	if err := v.resolve(ctx, v.job.Refs(key)); err != nil {
 		return "", err
 	}
-	text, err := v.job.Expand(key, v.runtime)
-	if err != nil {
-		return "", fmt.Errorf("job %q: %w", v.job.Name, err)
-	}
-	return text, nil
+	return v.job.Expand(key, v.runtime)
 }
 
 // resolve puts the values of the dynamic options among names into runtime.
