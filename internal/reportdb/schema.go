@@ -16,9 +16,10 @@ type table struct {
 
 type column struct{ name, definition string }
 
-// binary makes MySQL tell names apart that differ in case only. An original's
-// table may not; write refuses where that would mix two runs.
-const binary = ` DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`
+// binary makes MySQL tell names apart that differ in case only, in tables that
+// know transactions. An original's table may not; Write refuses where that
+// would mix two runs.
+const binary = ` ENGINE=InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin`
 
 func mysqlTables() []table {
 	return []table{

@@ -4,12 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -105,61 +102,6 @@ func TestOpenRefusesAnotherUsersDirectory(t *testing.T) {
 	}
 }
 
-func TestKept(t *testing.T) {
-	d := open(t)
-	k := Kept{Run: run("a", "db", "3307", day), Include: []string{"/etc", "/srv/a b"}, Runtime: map[string]string{"start_time": "x"}}
-	later := Kept{Run: run("b", "db", "3307", day.Add(time.Hour))}
-	other := Kept{Run: run("c", "etc", "", day.Add(-time.Hour))}
-	must(t, d.SaveKept(later), d.SaveKept(k), d.SaveKept(other), d.SaveKept(k))
-	if _, err := os.Stat(filepath.Join(d.path, "db-3307-2014-08-20-15-40-04.b1ks")); err != nil {
-		t.Error(err)
-	}
-	got, err := d.Kept("db", "3307")
-	must(t, err)
-	if len(got) != 2 || !same(t, got[0], k) || got[1].Run.ID != "b" {
-		t.Errorf("kept of db:3307 = %+v", got)
-	}
-	if got, err := d.Kept("", ""); err != nil || ids(got) != "c a b" {
-		t.Errorf("all kept = %s, %v, want c a b", ids(got), err)
-	}
-	if got, err := d.Kept("db", ""); err != nil || len(got) != 0 {
-		t.Errorf("kept of db without instance = %s, %v, want none", ids(got), err)
-	}
-	k.Run.Status = report.Failed
-	must(t, d.SaveKept(k), d.DropKept(later), d.DropKept(later))
-	if got, err := d.Kept("db", "3307"); err != nil || len(got) != 1 || got[0].Run.Status != report.Failed {
-		t.Errorf("after a later state and a drop: %+v, %v", got, err)
-	}
-}
-
-func ids(kept []Kept) string {
-	var s []string
-	for _, k := range kept {
-		s = append(s, k.Run.ID)
-	}
-	return strings.Join(s, " ")
-}
-
-// Two jobs may make one file name of the original's pattern.
-func TestKeptOfOneFileName(t *testing.T) {
-	d := open(t)
-	a, b := Kept{Run: run("a", "a-b", "c", day)}, Kept{Run: run("b", "a", "b-c", day)}
-	must(t, d.SaveKept(a), d.SaveKept(b), d.SaveKept(a), d.SaveKept(b))
-	if got, err := d.Kept("", ""); err != nil || len(got) != 2 {
-		t.Fatalf("kept = %s, %v, want both", ids(got), err)
-	}
-	must(t, d.DropKept(a))
-	b.Run.Status = report.Failed
-	must(t, d.SaveKept(b))
-	got, err := d.Kept("a", "b-c")
-	if err != nil || ids(got) != "b" || got[0].Run.Status != report.Failed {
-		t.Errorf("kept = %+v, %v, want b FAILED", got, err)
-	}
-	if got, err := d.Kept("a-b", "c"); err != nil || len(got) != 0 {
-		t.Errorf("kept = %s, %v, want none", ids(got), err)
-	}
-}
-
 func TestOddNamesStayInTheDirectory(t *testing.T) {
 	for _, job := range []string{"..", "../x", "a/b", ".hidden", "a:b", "żółw", "a b\n", "%2E"} {
 		d := open(t)
@@ -178,164 +120,6 @@ func TestOddNamesStayInTheDirectory(t *testing.T) {
 		if beside, err := os.ReadDir(filepath.Dir(d.path)); err != nil || len(beside) != 1 {
 			t.Errorf("job %q: beside the directory: %v, %v", job, beside, err)
 		}
-	}
-}
-
-func TestLastKeepsGoodCopiesAcrossFailures(t *testing.T) {
-	d := open(t)
-	good := run("good", "etc", "", day)
-	good.Step, good.Status, good.End = report.StepDone, report.OK, day.Add(time.Minute)
-	good.Copies = []report.Copy{
-		{Destination: "hd", Status: report.CopyDone, End: good.End, Files: 3, Bytes: 4, Location: "/srv/etc/x"},
-		{Destination: "atm", Status: report.CopyDone, End: good.End},
-	}
-	must(t, d.SaveLast(&good))
-	half := run("half", "etc", "", day.Add(time.Hour))
-	half.Status, half.End = report.Failed, half.Start.Add(time.Minute)
-	half.Copies = []report.Copy{{Destination: "hd", Status: report.CopyFailed}, {Destination: "atm", Status: report.CopyDone, End: half.End}}
-	must(t, d.SaveLast(&half))
-	none := run("none", "etc", "", day.Add(2*time.Hour))
-	none.Step, none.Status, none.End, none.Copies = report.StepPre, report.Failed, none.Start, nil
-	must(t, d.SaveLast(&none))
-	got, ok, err := d.Last("etc", "")
-	if err != nil || !ok {
-		t.Fatal(ok, err)
-	}
-	want := Last{Run: none, GoodEnd: good.End, Good: map[string]Good{
-		"hd":  {ID: "good", Start: good.Start, End: good.End, Files: 3, Bytes: 4, Location: "/srv/etc/x"},
-		"atm": {ID: "half", Start: half.Start, End: half.End},
-	}}
-	if !same(t, got, want) {
-		t.Errorf("got  %+v\nwant %+v", got, want)
-	}
-}
-
-func TestGoodEnd(t *testing.T) {
-	for _, tc := range []struct {
-		name   string
-		step   report.Step
-		status report.Status
-		over   bool
-		copy   report.CopyStatus
-		good   bool
-	}{
-		{"ok", report.StepDone, report.OK, true, report.CopyDone, true},
-		{"complete with warnings", report.StepDone, report.Warning, true, report.CopyDone, true},
-		{"not over", report.StepDone, report.OK, false, report.CopyDone, false},
-		{"to be retried", report.StepCopying, report.Warning, true, report.CopyWarning, false},
-		{"post still to come", report.StepCopying, report.Warning, true, report.CopyDone, false},
-		{"failed after copying", report.StepDone, report.Failed, true, report.CopyDone, false},
-		{"ok but a copy is not", report.StepDone, report.OK, true, report.CopyFailed, false},
-	} {
-		t.Run(tc.name, func(t *testing.T) {
-			d := open(t)
-			r := run("x", "etc", "", day)
-			r.Step, r.Status, r.Copies[0].Status = tc.step, tc.status, tc.copy
-			if tc.over {
-				r.End = day.Add(time.Minute)
-			}
-			must(t, d.SaveLast(&r))
-			got, _, err := d.Last("etc", "")
-			if err != nil || got.GoodEnd.IsZero() == tc.good {
-				t.Errorf("good end = %v, %v, want one: %v", got.GoodEnd, err, tc.good)
-			}
-		})
-	}
-}
-
-func TestLasts(t *testing.T) {
-	d := open(t)
-	if _, ok, err := d.Last("never", ""); ok || err != nil {
-		t.Errorf("never run: %v, %v", ok, err)
-	}
-	for _, name := range [][2]string{{"b", ""}, {"a-b", "c"}, {"a", "b-c"}, {"a", ""}} {
-		r := run("x", name[0], name[1], day)
-		must(t, d.SaveLast(&r))
-	}
-	must(t, d.DropLast("b", ""), d.DropLast("b", ""))
-	lasts, err := d.Lasts()
-	must(t, err)
-	var names []string
-	for _, l := range lasts {
-		names = append(names, l.Run.Name())
-	}
-	if want := []string{"a-b:c", "a", "a:b-c"}; !reflect.DeepEqual(names, want) {
-		t.Errorf("names = %v, want %v", names, want)
-	}
-}
-
-func TestQueue(t *testing.T) {
-	d := open(t)
-	first, second, other := run("1", "etc", "", day), run("2", "etc", "", day.Add(time.Hour)), run("3", "db", "", day)
-	must(t, d.QueueReport("main", &first), d.QueueReport("main", &second), d.QueueReport("b", &other))
-	before, err := d.QueuedReports("main")
-	must(t, err)
-	first.Step = report.StepDone
-	must(t, d.QueueReport("main", &first), d.QueueReport("main", &other))
-	got, err := d.QueuedReports("")
-	must(t, err)
-	if text := describe(got); text != "b 3 COPYING, main 1 DONE, main 2 COPYING, main 3 COPYING" {
-		t.Errorf("queue = %s", text)
-	}
-	// The earlier state was delivered while the later one was queued.
-	must(t, d.DropQueued(before[0]))
-	got, err = d.QueuedReports("main")
-	if err != nil || len(got) != 3 {
-		t.Fatalf("the later state is gone: %s, %v", describe(got), err)
-	}
-	must(t, d.DropQueued(got[0]), d.DropQueued(got[0]), d.DropQueued(got[2]))
-	must(t, d.QueueReport("main", &first))
-	got, err = d.QueuedReports("main")
-	if text := describe(got); err != nil || text != "main 2 COPYING, main 1 DONE" {
-		t.Errorf("queue = %s, %v", text, err)
-	}
-	if got, err := d.QueuedReports("none"); err != nil || len(got) != 0 {
-		t.Errorf("unknown report: %v, %v", got, err)
-	}
-}
-
-func describe(queued []Queued) string {
-	var s []string
-	for _, q := range queued {
-		s = append(s, fmt.Sprint(q.Report, " ", q.Run.ID, " ", q.Run.Step))
-	}
-	return strings.Join(s, ", ")
-}
-
-func TestQueueIsBoundedAndDropsNothing(t *testing.T) {
-	d := open(t)
-	d.maxQueued = 2
-	a, b, c := run("a", "a", "", day), run("b", "b", "", day), run("c", "c", "", day)
-	must(t, d.QueueReport("main", &a), d.QueueReport("main", &b))
-	if err := d.QueueReport("main", &c); err == nil || !strings.Contains(err.Error(), `report "main": queue: 2 are waiting already`) {
-		t.Errorf("error = %v", err)
-	}
-	a.Step = report.StepDone
-	must(t, d.QueueReport("main", &a), d.QueueReport("other", &c))
-	if got, err := d.QueuedReports(""); err != nil || describe(got) != "main a DONE, main b COPYING, other c COPYING" {
-		t.Errorf("queue = %s, %v", describe(got), err)
-	}
-}
-
-func TestQueueOfManyWriters(t *testing.T) {
-	d := open(t)
-	var wg sync.WaitGroup
-	errs := make([]error, 8)
-	for i := range errs {
-		wg.Go(func() {
-			for n := range 5 {
-				r := run("x", fmt.Sprint("job", i, n), "", day)
-				errs[i] = errors.Join(errs[i], d.QueueReport("main", &r), d.SaveKept(Kept{Run: r}), d.SaveLast(&r))
-			}
-		})
-	}
-	wg.Wait()
-	must(t, errs...)
-	queued, err := d.QueuedReports("main")
-	kept, err2 := d.Kept("", "")
-	lasts, err3 := d.Lasts()
-	if err := errors.Join(err, err2, err3); err != nil || len(queued) != 40 || len(kept) != 40 || len(lasts) != 40 {
-		t.Errorf("%d queued, %d kept, %d lasts, %v, want 40 each", len(queued), len(kept), len(lasts), err)
 	}
 }
 

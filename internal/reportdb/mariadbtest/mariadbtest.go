@@ -8,6 +8,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -55,7 +56,7 @@ func Start(tb testing.TB, args ...string) *Server {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	s := &Server{Host: "127.0.0.1", Port: freePort(tb), User: "admin", Password: "admin", dir: dir, args: args}
+	s := &Server{Host: "127.0.0.1", User: "admin", Password: "admin", dir: dir, args: args}
 	tb.Cleanup(func() {
 		s.Kill()
 		if err := os.RemoveAll(dir); err != nil {
@@ -63,8 +64,14 @@ func Start(tb testing.TB, args ...string) *Server {
 		}
 	})
 	s.install(tb)
-	s.Start(tb)
-	return s
+	for range 3 { // somebody else may take the port meanwhile
+		s.Port = freePort(tb)
+		if err = s.launch(); err == nil {
+			return s
+		}
+	}
+	tb.Fatal(err)
+	return nil
 }
 
 // install makes the data directory and the user.
@@ -100,8 +107,15 @@ func userName() string {
 // same port.
 func (s *Server) Start(tb testing.TB) {
 	tb.Helper()
+	if err := s.launch(); err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// launch starts mariadbd and returns when it answers.
+func (s *Server) launch() error {
 	if s.proc != nil {
-		tb.Fatal("mariadbtest: the server is running already")
+		return errors.New("mariadbd: the server is running already")
 	}
 	var log bytes.Buffer
 	args := append([]string{"--no-defaults", "--user=" + userName(), "--datadir=" + filepath.Join(s.dir, "data"),
@@ -126,13 +140,14 @@ func (s *Server) Start(tb testing.TB) {
 		close(p.done)
 	}()
 	if err := <-started; err != nil {
-		tb.Fatalf("mariadbd: %v", err)
+		return fmt.Errorf("mariadbd: %w", err)
 	}
 	s.proc = p
 	if err := s.await(p); err != nil {
 		s.Kill()
-		tb.Fatalf("mariadbd: %v\n%s", err, log.String())
+		return fmt.Errorf("mariadbd: %w\n%s", err, log.String())
 	}
+	return nil
 }
 
 // await returns when the server answers, or has ended.
