@@ -94,7 +94,9 @@ func pathFault(path string) string {
 		return fmt.Sprintf("%s:// is not known%s", scheme, hint(scheme, []string{"rsync", "b1000"}))
 	case filepath.IsAbs(path):
 		return ""
-	case colon && host != "" && !strings.Contains(host, "/") && strings.Trim(dir, ":") != "":
+	case strings.Contains(path, "::"):
+		return "names a module; write rsync://host/module"
+	case colon && host != "" && !strings.Contains(host, "/") && dir != "":
 		return ""
 	}
 	return "wants /directory, rsync://host/module, host:/directory or b1000://host"

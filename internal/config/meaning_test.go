@@ -163,7 +163,7 @@ post = $PRE;$NAME
 	runtime := map[string]string{"name": "$host", "host": "web1"}
 	for _, tt := range []struct{ key, want, err string }{
 		{"include", "/srv/$host-web1", ""}, // what a run-time name holds is not expanded again
-		{"pre", "", "job "a": pre: $name_x is not known"},
+		{"pre", "", `job "a": pre: $name_x is not known`},
 		{"post", "", "$name_x is not known"},
 		{"exclude", "", ""},
 		{"min_files", "1", ""},

@@ -13,7 +13,7 @@ import (
 var refusedOptions = map[string]string{
 	"removes what it has copied":                          "remove-source-files remove-sent-files",
 	"copies nothing":                                      "dry-run list-only only-write-batch read-batch write-batch",
-	"leaves files out; use exclude":                       "exclude exclude-from include include-from filter cvs-exclude max-size min-size",
+	"leaves files out; use exclude":                       "exclude exclude-from include include-from filter cvs-exclude max-size min-size prune-empty-dirs",
 	"names other files than include":                      "files-from from0 dirs old-dirs",
 	"leaves changed files out":                            "update size-only existing ignore-existing ignore-non-existing modify-window stop-after stop-at time-limit",
 	"writes into files that other backups share":          "inplace append append-verify write-devices",
@@ -32,7 +32,7 @@ var refusedOptions = map[string]string{
 var shortOptions = map[rune]string{
 	'n': "dry-run", 'f': "filter", 'F': "filter", 'C': "cvs-exclude", 'u': "update", 'b': "backup", 'T': "temp-dir", 'd': "dirs",
 	'L': "copy-links", 'k': "copy-dirlinks", 'K': "keep-dirlinks", 'O': "omit-dir-times", 'J': "omit-link-times", 'R': "relative",
-	'i': "itemize-changes", 'q': "quiet", 'h': "human-readable", 'v': "verbose", 'P': "progress", 'x': "one-file-system", 'V': "version", '0': "from0", '@': "modify-window",
+	'i': "itemize-changes", 'q': "quiet", 'h': "human-readable", 'v': "verbose", 'P': "progress", 'x': "one-file-system", 'm': "prune-empty-dirs", 'V': "version", '0': "from0", '@': "modify-window",
 }
 
 // rsyncOptions splits further options of rsync as a shell would split them, and

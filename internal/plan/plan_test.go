@@ -246,6 +246,13 @@ func TestAJobWithProblemsIsNotPlanned(t *testing.T) {
 	}
 }
 
+func TestAJobWithInstancesIsNotPlannedWithoutOne(t *testing.T) {
+	c := load(t, push("include = /etc\ninstances = a b"))
+	if _, err := New(context.Background(), c.Job("etc"), "", env(), quiet(t)); err == nil {
+		t.Error("all instances would be stored in one place")
+	}
+}
+
 func TestStreamsAreExpandedForTheInstance(t *testing.T) {
 	c := load(t, push("streams = dump\ninstances = a")+`
 [stream:dump]

@@ -55,6 +55,9 @@ func New(ctx context.Context, job *config.Job, instance string, env Env, sh Shel
 			return nil, fmt.Errorf("job %q: instance: %w", job.Name, err)
 		}
 	}
+	if instance == "" && job.Has("instances") {
+		return nil, fmt.Errorf("job %q: instance: none is named, and the job has several", job.Name)
+	}
 	v, err := newValues(job, instance, env, sh)
 	if err != nil {
 		return nil, err

@@ -1,0 +1,63 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"testing"
+)
+
+func TestRsyncOptionsThatAreTaken(t *testing.T) {
+	for text, want := range map[string][]string{
+		"":                                    nil,
+		"--checksum -W":                       {"--checksum", "-W"},
+		`-e "ssh -i '/my key'"`:               {"-e", "ssh -i '/my key'"},
+		`--rsh="ssh -p 2222" --no-whole-file`: {"--rsh=ssh -p 2222", "--no-whole-file"},
+		"-M--fake-super --rsync-path='sudo rsync'": {"-M--fake-super", "--rsync-path=sudo rsync"},
+		"-aHAXS\n--timeout=60":                     {"-aHAXS", "--timeout=60"},
+		"--delete --max-delete=10":                 {"--delete", "--max-delete=10"},
+		"-essh":                                    {"-essh"},
+		"--skip-compress='$x/`y`'":                 {"--skip-compress=$x/`y`"},
+	} {
+		got, err := rsyncOptions(text)
+		if err != nil || !slices.Equal(got, want) {
+			t.Errorf("%s: got %q, %v", text, got, err)
+		}
+	}
+}
+
+func TestEveryRefusedRsyncOptionHasOneReason(t *testing.T) {
+	seen := map[string]string{}
+	for reason, names := range refusedOptions {
+		for _, name := range strings.Fields(names) {
+			if seen[name] != "" {
+				t.Errorf("--%s: %s; %s", name, seen[name], reason)
+			}
+			seen[name] = reason
+			if _, err := rsyncOptions("--" + name + "=x"); err == nil || !strings.Contains(err.Error(), reason) {
+				t.Errorf("--%s: %v", name, err)
+			}
+			if _, err := rsyncOptions("-M--" + name); err == nil {
+				t.Errorf("-M--%s is taken", name)
+			}
+		}
+	}
+	for letter, name := range shortOptions {
+		if _, err := rsyncOptions("-S" + string(letter)); err == nil || seen[name] == "" {
+			t.Errorf("-%c: %v", letter, err)
+		}
+	}
+}
+
+func TestPathsToStoreAt(t *testing.T) {
+	for path, want := range map[string]string{
+		"/srv/backup": "", "rsync://host/module": "", "rsync://user@host:873/module/dir": "", "user@host:/dir": "", "host:dir": "",
+		"b1000://host": "", "b1000://host:4200": "", "rsync://[::1]:873/m": "",
+		"srv": "wants", "./x:y": "wants", "host:": "wants", ":/dir": "wants", "host::module": "names a module",
+		"rsync://host": "names no module", "rsync:///m": "names no host", "b1000://": "names no host", "rsync://-x/m": "names no host",
+		"http://host/": "http:// is not known", "-e sh": "is not a place",
+	} {
+		if got := pathFault(path); (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: got %q, want %q", path, got, want)
+		}
+	}
+}
