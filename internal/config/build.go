@@ -94,7 +94,7 @@ func pathFault(path string) string {
 		return fmt.Sprintf("%s:// is not known%s", scheme, hint(scheme, []string{"rsync", "b1000"}))
 	case filepath.IsAbs(path):
 		return ""
-	case strings.Contains(path, "::"):
+	case strings.Contains(path, "::") && !strings.Contains(path, "["):
 		return "names a module; write rsync://host/module"
 	case colon && host != "" && !strings.Contains(host, "/") && dir != "":
 		return ""

@@ -50,7 +50,7 @@ func TestEveryRefusedRsyncOptionHasOneReason(t *testing.T) {
 
 func TestPathsToStoreAt(t *testing.T) {
 	for path, want := range map[string]string{
-		"/srv/backup": "", "rsync://host/module": "", "rsync://user@host:873/module/dir": "", "user@host:/dir": "", "host:dir": "",
+		"/srv/backup": "", "rsync://host/module": "", "rsync://user@host:873/module/dir": "", "user@host:/dir": "", "host:dir": "", "user@[::1]:/dir": "",
 		"b1000://host": "", "b1000://host:4200": "", "rsync://[::1]:873/m": "",
 		"srv": "wants", "./x:y": "wants", "host:": "wants", ":/dir": "wants", "host::module": "names a module",
 		"rsync://host": "names no module", "rsync:///m": "names no host", "b1000://": "names no host", "rsync://-x/m": "names no host",
