@@ -94,7 +94,7 @@ type messages struct {
 }
 
 var (
-	vanishedLine = regexp.MustCompile(`^file has vanished: "(.*)"$`)
+	vanishedLine = regexp.MustCompile(`^file has vanished: "(.*)"(?: \(in .*\))?$`)
 	missingLine  = regexp.MustCompile(`link_stat "(.*)" failed: No such file or directory \(2\)$`)
 	// The last line repeats the exit status with a place in rsync's source.
 	summaryLine = regexp.MustCompile(`^rsync (error|warning): .* \(code \d+\) at `)

@@ -63,9 +63,15 @@ func parseEntry(l string) (Entry, bool) {
 }
 
 // splitLink parts "name -> target". Either may hold an arrow itself; the size of
-// a symbolic link is the length of its target.
+// a symbolic link is the length of its target, but for a daemon that munges
+// links: then the first arrow counts.
 func (e *Entry) splitLink() {
 	const arrow = " -> "
+	if strings.Count(e.Name, arrow) == 1 {
+		e.Name, e.Link, _ = strings.Cut(e.Name, arrow)
+		e.Link = DecodeName(e.Link)
+		return
+	}
 	for i := 0; i < len(e.Name); i++ {
 		if !strings.HasPrefix(e.Name[i:], arrow) {
 			continue
@@ -75,6 +81,7 @@ func (e *Entry) splitLink() {
 			return
 		}
 	}
+	e.Name, e.Link, _ = strings.Cut(e.Name, arrow)
 }
 
 // quiet runs rsync with args and hands out its lines; failures as Run.
@@ -86,6 +93,9 @@ func quiet(ctx context.Context, o Options, args []string, each func(string)) err
 	})
 	var e *process.ExitError
 	if errors.As(err, &e) && e.Cause == nil && e.Signal == 0 {
+		if e.Code == exitVanished && errs.failures == 0 {
+			return nil
+		}
 		return &Error{Code: e.Code, Lines: errs.failed, Count: errs.failures}
 	}
 	return err

@@ -213,7 +213,11 @@ func lastComplete(list []Entry, m *report.Manifest) *Entry {
 
 // freeBase is the name for a new backup: base, or where another backup has that
 // name already (the hour that daylight saving repeats) base.2, base.3 …
+// A sync backup has one place for ever.
 func freeBase(list []Entry, t Target) (string, error) {
+	if !t.full() {
+		return t.Base, nil
+	}
 	taken := map[string]string{}
 	for _, e := range list {
 		if e.Day == t.Day && e.Job == t.Job {

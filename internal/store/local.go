@@ -115,7 +115,7 @@ func (s *local) Restore(ctx context.Context, e Entry, r Restore) (rsync.Result, 
 	return restore(ctx, s.source(), e, r)
 }
 
-func (s *local) source() source { return source{root: s.Path} }
+func (s *local) source() source { return source{root: s.Path, top: s.Path} }
 
 // Delete renames the tree first: from then on it is no backup, and what a crash
 // leaves can be told from one.

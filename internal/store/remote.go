@@ -38,7 +38,17 @@ func (s *remote) options() rsync.Options {
 	return o
 }
 
-func (s *remote) source() source { return source{root: s.url, base: s.options()} }
+func (s *remote) source() source {
+	top, below := s.url, ""
+	if s.ssh == nil { // rsync://host/module/below
+		if i := strings.Index(s.url[len("rsync://"):], "/"); i >= 0 {
+			host, rest := s.url[:len("rsync://")+i], s.url[len("rsync://")+i+1:]
+			module, dir, _ := strings.Cut(rest, "/")
+			top, below = host+"/"+module, dir
+		}
+	}
+	return source{root: s.url, base: s.options(), top: top, below: below}
+}
 
 func (s *remote) location(dir string) string { return s.url + "/" + dir }
 
@@ -179,6 +189,9 @@ func (s *remote) remove(ctx context.Context, folder string, patterns ...string) 
 
 // Probe uploads a tiny file and removes it again.
 func (s *remote) Probe(ctx context.Context) error {
+	if _, err := s.List(ctx, "."); err != nil { // uploading would make a missing directory
+		return err
+	}
 	f, err := os.CreateTemp(s.TempDir, ".b1000-probe-")
 	if err != nil {
 		return err

@@ -17,6 +17,11 @@ import (
 type source struct {
 	root string // what comes before "/job/…"
 	base rsync.Options
+
+	// top and below are root again, parted where rsync lists (--files-from) may
+	// begin: a daemon's module. rsync 3.5.0 serving a module without chroot
+	// takes every file of a list that begins deeper for vanished.
+	top, below string
 }
 
 // options are those for reading from below the backup's directory.
@@ -106,7 +111,7 @@ func restore(ctx context.Context, s source, e Entry, r Restore) (rsync.Result, e
 		if err != nil {
 			return rsync.Result{}, err
 		}
-		list.WriteString(clean + "\x00")
+		list.WriteString(path.Join(s.below, e.Dir) + "/./" + clean + "\x00")
 	}
 	f, err := os.CreateTemp("", "b1000-restore-")
 	if err != nil {
@@ -117,7 +122,8 @@ func restore(ctx context.Context, s source, e Entry, r Restore) (rsync.Result, e
 	if err := errors.Join(err, f.Close(), os.MkdirAll(r.To, 0o755)); err != nil {
 		return rsync.Result{}, err
 	}
-	o := s.options(e)
+	o := s.base
+	o.Sources = []string{s.top + "/"}
 	o.Dest, o.FilesFrom, o.Stall = strings.TrimRight(r.To, "/")+"/", f.Name(), r.Stall
 	o.HardLinks, o.ACLs, o.XAttrs = true, true, true
 	o.Extra = append(slices.Clone(o.Extra), "--recursive", "--exclude="+rsync.PartialDir+"/")
