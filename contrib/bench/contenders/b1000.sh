@@ -17,6 +17,7 @@ dest = store
 report = db
 
 [dest:store]
+type = active
 path = $STORE
 
 [report:db]
