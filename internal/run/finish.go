@@ -35,6 +35,9 @@ func (t *task) finish(ctx context.Context, err error) report.Run {
 		return t.live.now()
 	})
 	rep := t.live.now()
+	if err := t.Memory.Remember(&rep); err != nil {
+		t.log.Error("the result of the run could not be noted", "error", err)
+	}
 	t.logResult(rep)
 	return rep
 }

@@ -30,6 +30,11 @@ type Outcome struct {
 	Err           error        // not nil: nothing could be done
 }
 
+// BusyError is the error of Memory.Lock for a job that is running already.
+type BusyError struct{ Holder error }
+
+func (e *BusyError) Error() string { return e.Holder.Error() }
+
 // Do takes the lock of a job and instance and makes what was asked for: an
 // ordinary run, after ending what an earlier one has left; or, with CopyOnly,
 // the copies that earlier runs have left to make.
@@ -38,8 +43,8 @@ func (r *Runner) Do(ctx context.Context, q Request) Outcome {
 	start := r.Now().Truncate(time.Second)
 	lock, err := r.Memory.Lock(q.Job, q.Instance, start)
 	if err != nil {
-		var busy interface{ Busy() bool }
-		if errors.As(err, &busy) && busy.Busy() {
+		var busy *BusyError
+		if errors.As(err, &busy) {
 			out.Busy = err
 		} else {
 			out.Err = err

@@ -20,8 +20,8 @@ import (
 
 // Memory is what a host remembers from one run to the next.
 type Memory interface {
-	// Lock takes the lock of a job and instance, or fails with an error for
-	// which Busy is true. Closing lets go of it.
+	// Lock takes the lock of a job and instance; a *BusyError says that another
+	// run has it. Closing lets go of it.
 	Lock(job, instance string, now time.Time) (io.Closer, error)
 	// Slot waits until one of n places at a destination is free.
 	Slot(ctx context.Context, destination string, n int) (io.Closer, error)
@@ -113,12 +113,7 @@ func (r *Runner) End(ctx context.Context, p *plan.Run, kept report.Run) report.R
 func (r *Runner) task(p *plan.Run, rep report.Run) *task {
 	t := &task{Runner: r, plan: p, out: r.Reports(p)}
 	t.log = r.Log.With("thread", rep.Name(), "job", rep.Job, "instance", rep.Instance, "run", rep.ID)
-	t.live = &live{rep: rep, tell: func(now report.Run) {
-		t.out.Update(now)
-		if err := r.Memory.Remember(&now); err != nil {
-			t.log.Error("the state of the run could not be noted", "error", err)
-		}
-	}}
+	t.live = &live{rep: rep, tell: t.out.Update}
 	return t
 }
 

@@ -22,7 +22,7 @@ func (t *task) sources() ([]string, error) {
 	var all []string
 	var errs []error
 	for _, word := range t.plan.Include {
-		found, err := expand(word)
+		found, err := Expand(word)
 		errs = append(errs, err)
 		all = append(all, found...)
 	}
@@ -35,10 +35,10 @@ func (t *task) sources() ([]string, error) {
 	return all, nil
 }
 
-// expand resolves one word of include: a path, or a pattern as the shell knows
+// Expand resolves one word of include: a path, or a pattern as the shell knows
 // them, but for "*" and "?" matching names with a leading dot too: a backup that
 // lacks those is not what anyone wants. A trailing slash has no meaning.
-func expand(word string) ([]string, error) {
+func Expand(word string) ([]string, error) {
 	path := filepath.Clean(word)
 	if !filepath.IsAbs(path) {
 		return nil, fmt.Errorf("%s is not an absolute path", word)
