@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -35,6 +36,14 @@ func (u *used) claim(id inode) bool {
 		u.inode[id.dev] = b
 	}
 	return b.CheckedAdd(id.ino)
+}
+
+// has tells whether a base inode is taken.
+func (u *used) has(id inode) bool {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	b := u.inode[id.dev]
+	return b != nil && b.Contains(id.ino)
 }
 
 // groups are the source files of several names that have not all been seen.
@@ -95,17 +104,13 @@ func (g *groups) forget(id inode) {
 	delete(g.all, id)
 }
 
-// flush hands to rsync what still waits, and returns how much that is.
-func (g *groups) flush(rest *restList) (n int64) {
-	var names []name
+// leftOver returns the names that still wait.
+func (g *groups) leftOver() (names []name) {
 	for _, x := range g.all {
 		names = append(names, x.names...)
 	}
 	slices.SortFunc(names, func(a, b name) int { return cmp.Compare(a.path, b.path) })
-	for _, x := range names {
-		rest.put(x.inc, nil, []byte(x.path))
-	}
-	return int64(len(names))
+	return names
 }
 
 // member decides about a name of a file that has several.
@@ -142,10 +147,24 @@ func (k *worker) member(d *dir, n []byte) verdict {
 // release hands the group to rsync, with the names that wait.
 func (k *worker) release(g *group) {
 	for _, x := range g.names {
+		k.nameToRest(x)
+	}
+	g.names, g.state = nil, toRest
+}
+
+// nameToRest is toRest for a name that has waited. Its directory is there.
+func (k *worker) nameToRest(x name) {
+	where, last := cut(x.path)
+	dst, err := descend(k.target, where, nil)
+	if err != nil {
+		k.fail(fmt.Errorf("target %s: %w", where, err))
+		return
+	}
+	defer unix.Close(dst)
+	if !k.standing(dst, cname(last)) {
 		k.n.Rest++
 		k.rest.put(x.inc, nil, []byte(x.path))
 	}
-	g.names, g.state = nil, toRest
 }
 
 // full returns the path of an entry inside the snapshot.
@@ -185,8 +204,7 @@ func (k *worker) linkWaiting(g *group, d *dir, n []byte) {
 			k.n.LinkedBytes += sizeOf(&k.sa)
 			continue
 		}
-		k.n.Rest++
-		k.rest.put(x.inc, nil, []byte(x.path))
+		k.nameToRest(x)
 	}
 	g.names = nil
 }

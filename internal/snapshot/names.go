@@ -39,6 +39,7 @@ func (r *run) filter() {
 	workers := make([]*chain, r.opt.Workers)
 	for i := range workers {
 		c := &chain{worker: r.newWorker()}
+		c.shared = true
 		workers[i] = c
 		all.Go(func() {
 			defer c.cut(0)
@@ -220,7 +221,7 @@ func (c *chain) take(b *batch) {
 func (c *chain) lost(b *batch, err error) {
 	for name := range split(b.names) {
 		p := path.Join(string(b.dir), string(plain(name)))
-		if err == unix.ENOENT {
+		if err == unix.ENOENT || err == unix.ENOTDIR || err == unix.ELOOP {
 			c.vanished(path.Join(b.inc.above, p))
 			continue
 		}

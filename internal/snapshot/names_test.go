@@ -2,7 +2,6 @@ package snapshot_test
 
 import (
 	"bytes"
-	"io"
 	"os"
 	"regexp"
 	"strconv"
@@ -104,20 +103,20 @@ func TestBadNames(t *testing.T) {
 // looked at.
 func TestNamesThatChanged(t *testing.T) {
 	p := newPlace(t)
-	p.write("a", "gone", "goneDir/x", "wasDir/x", "wasFile/x")
+	p.write("a", "gone", "goneDir/x", "wasDir/x", "wasFile", "keep/k")
 	p.first()
 	list := p.names(p.at("src"))
 	p.must(os.Remove(p.at("src/gone")))
 	p.must(os.RemoveAll(p.at("src/goneDir")))
 	p.must(os.RemoveAll(p.at("src/wasDir")))
+	p.must(os.Remove(p.at("src/wasFile")))
+	p.must(os.Mkdir(p.at("src/wasFile"), 0o755))
 	p.must(os.Symlink("/etc", p.at("src/wasDir")))
-	p.more = func(o *snapshot.Options) {
-		o.Names = io.MultiReader(strings.NewReader(list), strings.NewReader("src/wasFile\x00"))
-	}
+	p.more = func(o *snapshot.Options) { o.Names = strings.NewReader(list) }
 	res, _, err := p.link("1", "2")
 	p.must(err)
-	if res.Vanished != 2 || res.Linked != 2 || res.Rest != 2 {
-		t.Errorf("result %+v, want 2 vanished, 2 linked, 2 for rsync", res)
+	if res.Vanished != 3 || res.Linked != 2 || res.Rest != 1 {
+		t.Errorf("result %+v, want 3 vanished, 2 linked, 1 for rsync", res)
 	}
 	p.finish("2", "--ignore-missing-args")
 	if n, err := os.Readlink(p.at("2/src/wasDir")); n != "/etc" {

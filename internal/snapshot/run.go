@@ -60,44 +60,48 @@ func inodeOf(st *unix.Statx_t) inode {
 	return inode{unix.Mkdev(st.Dev_major, st.Dev_minor), st.Ino}
 }
 
-func open(ctx context.Context, opt Options) (r *run, err error) {
+func open(ctx context.Context, opt Options) (*run, error) {
 	if opt.Workers <= 0 {
 		opt.Workers = min(4, runtime.NumCPU())
 	}
-	r = &run{ctx: ctx, opt: opt, target: -1, root: unix.Geteuid() == 0}
+	r := &run{ctx: ctx, opt: opt, target: -1, root: unix.Geteuid() == 0}
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	defer func() {
-		if err != nil {
-			r.close()
-		}
-	}()
 	r.rest = newRestList(opt.Rest)
 	r.tasks = make(chan *dir, 2*opt.Workers)
-	if r.target, err = unix.Open(opt.Target, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
-		return nil, fmt.Errorf("target %s: %w", opt.Target, err)
+	if err := r.openTrees(); err != nil {
+		r.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// openTrees opens the target and the bases.
+func (r *run) openTrees() (err error) {
+	if r.target, err = unix.Open(r.opt.Target, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0); err != nil {
+		return fmt.Errorf("target %s: %w", r.opt.Target, err)
 	}
 	var st unix.Statx_t
 	if err := statFD(r.target, &st); err != nil {
-		return nil, fmt.Errorf("target %s: %w", opt.Target, err)
+		return fmt.Errorf("target %s: %w", r.opt.Target, err)
 	}
 	r.targetID = inodeOf(&st)
 	r.modern = hasListAt(r.target)
-	for _, p := range opt.Bases {
+	for _, p := range r.opt.Bases {
 		fd, err := unix.Open(p, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 		if err != nil {
-			return nil, fmt.Errorf("base %s: %w", p, err)
+			return fmt.Errorf("base %s: %w", p, err)
 		}
 		r.bases = append(r.bases, fd)
 		if err := statFD(fd, &st); err != nil {
-			return nil, fmt.Errorf("base %s: %w", p, err)
+			return fmt.Errorf("base %s: %w", p, err)
 		}
 		if inodeOf(&st) == r.targetID {
-			return nil, fmt.Errorf("base %s is the target", p)
+			return fmt.Errorf("base %s is the target", p)
 		}
 	}
-	return r, nil
+	return nil
 }
 
 // check looks at the options and works out the includes.
@@ -215,7 +219,14 @@ func (r *run) finish() error {
 	if r.err != nil {
 		return r.err
 	}
-	r.result.Rest += r.groups.flush(r.rest)
+	k := worker{run: r}
+	for _, x := range r.groups.leftOver() {
+		k.nameToRest(x)
+	}
+	r.result.add(&k.n)
+	if r.err != nil {
+		return r.err
+	}
 	if err := r.rest.flush(); err != nil {
 		return fmt.Errorf("list for rsync: %w", err)
 	}

@@ -38,9 +38,10 @@ type Options struct {
 	// been changed again within the same tick of the clock after it was
 	// copied, and is left to rsync. The zero time stands for "not known".
 	BaseTimes []time.Time
-	// Target is an existing directory on the file system of the bases. A
-	// directory that exists in it is used; any other entry in the way is an
-	// error, unless it is the very link that would be made.
+	// Target is an existing directory on the file system of the bases, without
+	// anything in it that Link would make: that is an error, so that rsync can
+	// never meet a link of an earlier call. To go on with an interrupted
+	// snapshot, make a new one and give the interrupted one as a second base.
 	Target  string
 	Workers int // directories at work at once; 0: as many as processors, at most 4
 

@@ -14,6 +14,7 @@ type worker struct {
 	*run
 	n       Result
 	buf     []byte // of directory entries
+	shared  bool   // others make the same directories in the target
 	attrs   *attrs
 	sa, sb  unix.Statx_t // the entry in the source, in a base
 	la, lb  []byte       // link targets
@@ -151,11 +152,31 @@ func (k *worker) entry(d *dir, name []byte) (isDir bool) {
 	return false
 }
 
-// toRest hands an entry to rsync.
+// toRest hands an entry to rsync, which must never find a link of ours in its
+// place: it would change the base through it.
 func (k *worker) toRest(d *dir, name []byte) {
+	if k.standing(d.dst, name) {
+		return
+	}
 	d.rest.Store(true)
 	k.n.Rest++
 	k.rest.put(d.inc, k.path(d), plain(name))
+}
+
+// standing tells whether the target has the entry: readdir may name one twice
+// when it is replaced meanwhile, and what it was the first time was linked. An
+// entry that is not from this run ends it.
+func (k *worker) standing(dst int, name []byte) bool {
+	var st unix.Statx_t
+	switch err := statAt(dst, name, &st); {
+	case err == unix.ENOENT:
+		return false
+	case err != nil:
+		k.fail(fmt.Errorf("%q in the target: %w", plain(name), err))
+	case st.Mode&unix.S_IFMT != unix.S_IFDIR && !k.used.has(inodeOf(&st)):
+		k.fail(fmt.Errorf("%q in the target: %w", plain(name), unix.EEXIST))
+	}
+	return true
 }
 
 // path returns the directory's path inside the snapshot, until the next call.
@@ -226,7 +247,7 @@ func (k *worker) begin(c *dir, parent int) (err error) {
 	if inodeOf(&c.st) == k.targetID {
 		return errInside
 	}
-	if err := unix.Mkdirat(parent, c.name, 0o700); err != nil && err != unix.EEXIST {
+	if err := unix.Mkdirat(parent, c.name, 0o700); err != nil && (err != unix.EEXIST || !k.shared) {
 		return fmt.Errorf("make directory: %w", err)
 	}
 	if c.dst, err = openAt(parent, cname(c.name), openDir); err != nil {
