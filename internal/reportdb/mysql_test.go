@@ -79,6 +79,7 @@ func TestMySQL(t *testing.T) {
 			t.Errorf("%d runs, want 2", len(got))
 		}
 	})
+	t.Run("the loser of a deadlock tries again", func(t *testing.T) { testDeadlock(t, server) })
 	t.Run("user without create and alter", func(t *testing.T) { testLimitedUser(t, server) })
 	t.Run("odd password", func(t *testing.T) { testOddPassword(t, server) })
 	t.Run("refusals", func(t *testing.T) { testConnectErrors(t, server) })

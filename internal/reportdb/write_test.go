@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"b1000/internal/report"
+	"b1000/internal/reportdb/mariadbtest"
 )
 
 func testStates(t *testing.T, s Settings, _ *sql.DB) {
@@ -175,5 +176,50 @@ func testCancelled(t *testing.T, s Settings, _ *sql.DB) {
 	}
 	if got := runs(t, db, Filter{}); len(got) != 0 {
 		t.Errorf("stored: %+v", got)
+	}
+}
+
+// testDeadlock lets another transaction, which has changed more and so wins,
+// wait for the row of jobs that a Write holds while it waits for a copy.
+func testDeadlock(t *testing.T, server *mariadbtest.Server) {
+	s, raw := mysqlBackend(server)(t)
+	db := open(t, s)
+	r := at(doneRun(), report.StepCopying, nil)
+	write(t, db, r)
+	tx, err := raw.Begin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = tx.Rollback() }()
+	exec := func(query string, args ...any) {
+		t.Helper()
+		if _, err := tx.Exec(query, args...); err != nil {
+			t.Fatalf("%s: %v", query, err)
+		}
+	}
+	for i := range 50 {
+		exec("INSERT INTO plan (master_ip, master_host, job_name) VALUES ('', ?, '')", i)
+	}
+	exec("UPDATE copies SET last_op_time = '2001-02-03 04:05:06'")
+	done := make(chan error, 1)
+	go func() { done <- db.Write(t.Context(), at(doneRun(), report.StepPost, nil)) }()
+	for waiting, tries := 0, 0; waiting == 0; tries++ {
+		if tries == 50 {
+			t.Fatal("the write does not wait for the copy")
+		}
+		if err := raw.QueryRow("SELECT COUNT(*) FROM information_schema.innodb_trx WHERE trx_state = 'LOCK WAIT'").Scan(&waiting); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(200 * time.Millisecond) // the table is not refreshed when read within 0.1 s
+	}
+	exec("UPDATE jobs SET last_op_time = '2001-02-03 04:05:06'")
+	if err := tx.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if got := one(t, db); got.Step != report.StepPost {
+		t.Errorf("step = %s, want POST", got.Step)
 	}
 }
