@@ -35,6 +35,11 @@ type Command struct {
 	Stall   time.Duration // the longest without a sign of life (see Run); 0 no limit
 	Grace   time.Duration // from SIGTERM to SIGKILL; 0 ten seconds
 
+	// Ask is sent to the command every AskEvery, for programs that tell how far
+	// they are when asked. One that does not catch it is not sent it.
+	Ask      syscall.Signal
+	AskEvery time.Duration
+
 	Name string // for messages; "" the base name of Args[0]
 }
 
@@ -113,6 +118,10 @@ func run(parent context.Context, c Command) error {
 	}
 	if c.Stall > 0 {
 		stop := watch(cmd.Process.Pid, c.Stall, func() uint64 { return out.seen.Load() + errs.seen.Load() }, cancel)
+		defer stop()
+	}
+	if c.Ask != 0 {
+		stop := ask(cmd.Process.Pid, c.Ask, c.AskEvery)
 		defer stop()
 	}
 	err := cmd.Wait()

@@ -136,6 +136,29 @@ func TestLimits(t *testing.T) {
 	}
 }
 
+func TestAskingIsHarmless(t *testing.T) {
+	for _, tt := range []struct {
+		name, script string
+		want         bool
+	}{
+		{"catches it", "trap 'echo here' VTALRM; i=0; while [ $i -lt 40 ]; do sleep 0.02; i=$((i+1)); done", true},
+		{"would die of it", "sleep 0.3", false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			answers := 0
+			c := sh(tt.script)
+			c.Ask, c.AskEvery = syscall.SIGVTALRM, 10*time.Millisecond
+			c.Stdout = func(string) { answers++ }
+			if err := Run(context.Background(), c); err != nil {
+				t.Fatal(err)
+			}
+			if (answers > 0) != tt.want {
+				t.Errorf("%d answers", answers)
+			}
+		})
+	}
+}
+
 // A lock on an inherited descriptor lasts until the last child is gone.
 func TestFilesAreInherited(t *testing.T) {
 	f, err := os.Create(filepath.Join(t.TempDir(), "lock"))

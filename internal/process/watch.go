@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -35,6 +36,39 @@ func watch(pgid int, limit time.Duration, output func() uint64, cancel context.C
 		}
 	}()
 	return func() { close(quit) }
+}
+
+// ask sends a signal to a process again and again, if the process catches it
+// (proc(5): SigCgt of status); otherwise the signal could end it. The returned
+// function ends the asking.
+func ask(pid int, sig syscall.Signal, every time.Duration) (stop func()) {
+	quit := make(chan struct{})
+	go func() {
+		tick := time.NewTicker(every)
+		defer tick.Stop()
+		for {
+			select {
+			case <-quit:
+				return
+			case <-tick.C:
+			}
+			if catches(pid, sig) {
+				_ = syscall.Kill(pid, sig)
+			}
+		}
+	}()
+	return func() { close(quit) }
+}
+
+func catches(pid int, sig syscall.Signal) bool {
+	b, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	for line := range strings.Lines(string(b)) {
+		if mask, ok := strings.CutPrefix(line, "SigCgt:"); ok {
+			bits, err := strconv.ParseUint(strings.TrimSpace(mask), 16, 64)
+			return err == nil && bits&(1<<(sig-1)) != 0
+		}
+	}
+	return false
 }
 
 // activity sums processor ticks and bytes read and written (proc(5): stat

@@ -78,7 +78,7 @@ func (o Options) args() []string {
 	add(o.PasswordFile != "", "--password-file="+o.PasswordFile)
 	add(o.Compress != "" && o.Compress != "no", "-z", "--compress-choice="+o.Compress)
 	add(o.BWLimit != "", "--bwlimit="+o.BWLimit)
-	add(true, "--outbuf=L", "--no-human-readable", "--stats", "--info=progress2,name0,flist0", "-8")
+	add(true, "--outbuf=L", "--no-human-readable", "--stats", "-8")
 	add(o.Verbosity > 1, "--out-format="+itemPrefix+"%i %n")
 	for range o.Verbosity - 2 {
 		add(true, "-v")

@@ -55,9 +55,8 @@ func same(t *testing.T, a, b string) {
 func TestRunCopiesAndCounts(t *testing.T) {
 	src, dst := tree(t), t.TempDir()
 	var items []string
-	var last Progress
 	res, err := Run(context.Background(), Options{Sources: []string{src}, Dest: dst, HardLinks: true, ACLs: true, XAttrs: true, Verbosity: 2},
-		Hooks{Item: func(_, name string) { items = append(items, name) }, Progress: func(p Progress) { last = p }})
+		Hooks{Item: func(_, name string) { items = append(items, name) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -67,10 +66,35 @@ func TestRunCopiesAndCounts(t *testing.T) {
 	if !slices.Contains(items, "src/a/new\nline") || !slices.Contains(items, `src/b/back\#123`) {
 		t.Errorf("items %q", items)
 	}
-	if last.Percent < 0 {
-		t.Errorf("no progress: %+v", last)
-	}
 	same(t, src, dst+"/src")
+}
+
+func TestRunTellsHowFarItIs(t *testing.T) {
+	src, dst := filepath.Join(t.TempDir(), "big"), t.TempDir()
+	write(t, src, strings.Repeat("0123456789abcdef", 1<<16))
+	var last Progress
+	if _, err := Run(context.Background(), Options{Sources: []string{src}, Dest: dst, BWLimit: "400k"},
+		Hooks{Progress: func(p Progress) { last = p }}); err != nil {
+		t.Fatal(err)
+	}
+	if last.Done <= 0 || last.Done > 1<<20 {
+		t.Errorf("progress: %+v", last)
+	}
+}
+
+func TestParseProgress(t *testing.T) {
+	for in, want := range map[string]Progress{
+		"     167059168  93%  227.93MB/s    0:00:00 (xfr#11232, ir-chk=1031/13349)": {Done: 167059168, Percent: -1, Files: 11232},
+		"          1,000  50%    1.95kB/s    0:00:00 (xfr#2, to-chk=0/12)":          {Done: 1000, Total: 2000, Percent: 50, Files: 2},
+		"          1000   0%    0.00kB/s    0:00:00":                                {Done: 1000, Percent: -1},
+	} {
+		if got, ok := parseProgress(in); !ok || got != want {
+			t.Errorf("%q: got %+v", in, got)
+		}
+	}
+	if _, ok := parseProgress("a 50% b/s file"); ok {
+		t.Error("a file's name was taken for progress")
+	}
 }
 
 func TestFailures(t *testing.T) {

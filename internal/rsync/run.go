@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"b1000/internal/process"
@@ -22,7 +23,7 @@ type Progress struct {
 
 // Hooks are told what happens while rsync runs; nil ones are not called.
 type Hooks struct {
-	Progress func(Progress)
+	Progress func(Progress)            // about once a second
 	Item     func(change, name string) // with Verbosity above 1: rsync(1), --itemize-changes
 	Line     func(string)              // any other line of output, for the log
 }
@@ -50,6 +51,11 @@ func Run(ctx context.Context, o Options, h Hooks) (Result, error) {
 		Stdout: out.line,
 		Stderr: errs.line,
 	}
+	if h.Progress != nil {
+		// --info=progress2 costs a write and a read for each file; a signal costs
+		// one a second (rsync(1), SIGNALS: SIGVTALRM prints the progress).
+		c.Ask, c.AskEvery = syscall.SIGVTALRM, time.Second
+	}
 	err := process.Run(ctx, c)
 	res := out.result
 	res.Vanished, res.Warnings = errs.vanished, errs.warnings
@@ -75,11 +81,7 @@ func Run(ctx context.Context, o Options, h Hooks) (Result, error) {
 type output struct {
 	hooks  Hooks
 	result Result
-	shown  time.Time // when progress was last handed on
 }
-
-// often enough for a person; rsync prints a line a file
-const progressEvery = 100 * time.Millisecond
 
 func (o *output) line(l string) {
 	if rest, ok := strings.CutPrefix(l, itemPrefix); ok {
@@ -88,8 +90,10 @@ func (o *output) line(l string) {
 		}
 		return
 	}
-	if isProgress(l) {
-		o.progress(l)
+	if p, ok := parseProgress(l); ok {
+		if o.hooks.Progress != nil {
+			o.hooks.Progress(p)
+		}
 		return
 	}
 	if o.figure(l) || strings.HasPrefix(l, "sent ") || strings.HasPrefix(l, "total size is ") {
@@ -98,22 +102,6 @@ func (o *output) line(l string) {
 	if o.hooks.Line != nil {
 		o.hooks.Line(l)
 	}
-}
-
-func (o *output) progress(l string) {
-	if o.hooks.Progress == nil || time.Since(o.shown) < progressEvery {
-		return
-	}
-	if p, ok := parseProgress(l); ok {
-		o.shown = time.Now()
-		o.hooks.Progress(p)
-	}
-}
-
-// isProgress tells progress lines from messages without parsing each: they
-// start with blanks and have a percentage early.
-func isProgress(l string) bool {
-	return strings.HasPrefix(l, "  ") && strings.Contains(l[:min(len(l), 40)], "% ")
 }
 
 // figure takes a line of --stats.
@@ -142,20 +130,21 @@ func (o *output) figure(l string) bool {
 	return true
 }
 
-// parseProgress reads a line of --info=progress2, such as
-// "  1,234  42%  1.23MB/s    0:00:01 (xfr#3, to-chk=5/10)".
+// parseProgress reads the line that rsync prints when asked how far it is, such
+// as "  1,234  42%  1.23MB/s    0:00:01 (xfr#3, to-chk=5/10)". With "ir-chk" it
+// is still finding files, and its percentage means nothing.
 func parseProgress(l string) (Progress, bool) {
 	f := strings.Fields(l)
-	if len(f) < 4 || !strings.HasSuffix(f[1], "%") || !strings.HasSuffix(f[2], "/s") {
+	if len(f) < 4 || strings.Trim(f[0], "0123456789,") != "" || !strings.HasSuffix(f[1], "%") || !strings.HasSuffix(f[2], "/s") {
 		return Progress{}, false
 	}
 	pct, err := strconv.Atoi(strings.TrimSuffix(f[1], "%"))
 	if err != nil {
 		return Progress{}, false
 	}
-	p := Progress{Done: leadingNumber(f[0]), Percent: pct}
-	if pct > 0 {
-		p.Total = max(p.Done, p.Done*100/int64(pct))
+	p := Progress{Done: leadingNumber(f[0]), Percent: -1}
+	if pct > 0 && strings.Contains(l, "to-chk=") {
+		p.Percent, p.Total = pct, max(p.Done, p.Done*100/int64(pct))
 	}
 	if _, after, ok := strings.Cut(l, "xfr#"); ok {
 		p.Files = leadingNumber(after)

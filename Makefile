@@ -1,0 +1,55 @@
+# make demo    back up real files, list and restore them
+# make check   everything that has to hold: format, vet, staticcheck, all tests
+# make bench   side by side with rsync, rsnapshot, restic, borg and kopia
+SHELL = /bin/bash
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0)
+PREFIX ?= /usr/local
+PROGRAMS = b1000 b1000ctl
+GOFLAGS += -trimpath
+LDFLAGS = -s -w -X b1000/internal/host.Version=$(VERSION)
+
+# What the programs need to run, what the tests need, what the benchmark needs.
+RUN_PACKAGES = rsync
+CHECK_PACKAGES = $(RUN_PACKAGES) acl attr e2fsprogs iproute2 mariadb-server openssh-client openssh-server procps python3 shellcheck systemd util-linux
+BENCH_PACKAGES = $(RUN_PACKAGES) borgbackup e2fsprogs python3 rsnapshot util-linux
+
+.PHONY: build install demo check test lint bench clean demo-setup check-setup bench-setup
+
+build:
+	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o bin/ $(PROGRAMS:%=./cmd/%)
+
+install: build
+	install -D -t $(DESTDIR)$(PREFIX)/bin $(PROGRAMS:%=bin/%)
+
+demo: demo-setup build
+	contrib/demo.sh
+
+check: check-setup build lint test
+
+lint:
+	@unformatted=$$(gofmt -l cmd internal); if [ -n "$$unformatted" ]; then echo "not gofmt-clean: $$unformatted"; exit 1; fi
+	go vet ./...
+	go tool staticcheck ./...
+	go mod verify
+	shellcheck contrib/*.sh contrib/bench/*.sh contrib/bench/contenders/*.sh .ci/run
+
+# No test may be skipped where CI is set: what a test needs, check-setup installs.
+test:
+	@mkdir -p .cache
+	go tool gotestsum --format pkgname --jsonfile .cache/tests.json -- -count=1 ./...
+	@if [ -n "$$CI" ] && grep '"Action":"skip"' .cache/tests.json | grep '"Test"'; then echo "tests were skipped"; exit 1; fi
+
+bench: bench-setup build
+	contrib/bench/run.sh $(BENCH)
+
+clean:
+	rm -rf bin .cache
+
+demo-setup:
+	@contrib/packages.sh $(RUN_PACKAGES)
+
+check-setup:
+	@contrib/packages.sh $(CHECK_PACKAGES)
+
+bench-setup:
+	@contrib/packages.sh $(BENCH_PACKAGES)

@@ -1,0 +1,77 @@
+// Package internal_test checks what each package of this module may import.
+package internal_test
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// may lists, for each package, the packages of this module that it may import.
+// A package that is not here may not exist.
+var may = map[string]string{
+	"internal/config":               "",
+	"internal/plan":                 "config",
+	"internal/process":              "",
+	"internal/report":               "",
+	"internal/rsync":                "process",
+	"internal/rsync/rsynctest":      "",
+	"internal/snapshot":             "",
+	"internal/store":                "process report rsync snapshot",
+	"internal/retention":            "report",
+	"internal/run":                  "plan process report retention store",
+	"internal/reportfile":           "report",
+	"internal/reportdb":             "report",
+	"internal/reportdb/mariadbtest": "",
+	"internal/state":                "report",
+	"internal/delivery":             "config report reportdb reportfile state",
+	"internal/host":                 "config delivery plan report rsync run state store systemd",
+	"internal/logfile":              "",
+	"internal/progress":             "",
+	"internal/systemd":              "",
+	"cmd/b1000":                     "config host logfile plan progress report run store",
+	"cmd/b1000ctl":                  "config delivery host plan progress report reportdb retention rsync run state store systemd",
+}
+
+func TestEachPackageImportsOnlyWhatItMay(t *testing.T) {
+	cmd := exec.Command("go", "list", "-json=ImportPath,Imports", "b1000/...")
+	out, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dec := json.NewDecoder(strings.NewReader(string(out)))
+	seen := 0
+	for {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		name := strings.TrimPrefix(p.ImportPath, "b1000/")
+		allowed, known := may[name]
+		if !known {
+			if len(p.Imports) > 0 { // a folder of tests only has none
+				t.Errorf("%s: not in the table of packages", name)
+			}
+			continue
+		}
+		seen++
+		for _, i := range p.Imports {
+			dep, ours := strings.CutPrefix(i, "b1000/internal/")
+			if ours && !slices.Contains(strings.Fields(allowed), dep) {
+				t.Errorf("%s imports internal/%s", name, dep)
+			}
+		}
+	}
+	if seen != len(may) {
+		t.Errorf("%d packages of %d in the table are there", seen, len(may))
+	}
+}
