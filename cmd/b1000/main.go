@@ -13,7 +13,9 @@ import (
 )
 
 func main() {
-	signal.Ignore(syscall.SIGPIPE) // a reader that goes away must not end a backup
+	// A reader that goes away must not end a backup. Ignoring the signal would
+	// reach the scripts as well, which count on it.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := interruptible()
 	code := program{args: os.Args[1:], stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}.run(ctx)
 	stop()
@@ -25,7 +27,10 @@ func main() {
 func interruptible() (context.Context, func()) {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // nohup(1)
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	go func() {
 		if s, ok := <-signals; ok {
 			cancel(fmt.Errorf("%w by signal %v", run.ErrInterrupted, s))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -143,11 +144,16 @@ type session struct {
 	copyOnly bool
 	slots    chan struct{} // as many as [global] parallel allows
 
+	kept map[string][]string // with copyOnly: the instances of each job that have something left to copy
+
 	mu       sync.Mutex
 	outcomes []run.Outcome
 }
 
 func (s *session) all(ctx context.Context, selected []plan.Selection) []run.Outcome {
+	if s.copyOnly {
+		s.readKept()
+	}
 	var wg sync.WaitGroup
 	for _, sel := range selected {
 		wg.Go(func() { s.job(ctx, sel) })
@@ -201,17 +207,23 @@ func (s *session) instances(ctx context.Context, sel plan.Selection) ([]string, 
 	if sel.Instance != "" {
 		return []string{sel.Instance}, nil
 	}
-	if !s.copyOnly {
-		return plan.Instances(ctx, sel.Job, s.host.Env(time.Now()), s.host.Shell())
+	if s.copyOnly {
+		return s.kept[sel.Job.Name], nil
 	}
+	return plan.Instances(ctx, sel.Job, s.host.Env(time.Now()), s.host.Shell())
+}
+
+// readKept finds out what has something left to copy. A kept run that cannot be
+// read does not keep the others from being taken up.
+func (s *session) readKept() {
 	kept, err := s.host.State.Kept("", "")
-	var list []string
-	seen := map[string]bool{}
+	if err != nil {
+		s.add(run.Outcome{Err: err})
+	}
+	s.kept = map[string][]string{}
 	for _, k := range kept {
-		if k.Run.Job == sel.Job.Name && !seen[k.Run.Instance] {
-			seen[k.Run.Instance] = true
-			list = append(list, k.Run.Instance)
+		if list := s.kept[k.Run.Job]; !slices.Contains(list, k.Run.Instance) {
+			s.kept[k.Run.Job] = append(list, k.Run.Instance)
 		}
 	}
-	return list, err
 }

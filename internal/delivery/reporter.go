@@ -107,6 +107,13 @@ func (l *line) work() {
 	defer close(l.done)
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
+	go func() { // what is under way when the run ends begins anew, with all the patience there is
+		select {
+		case <-l.quit:
+			cancel()
+		case <-ctx.Done():
+		}
+	}()
 	for {
 		select {
 		case <-l.quit:
@@ -123,7 +130,7 @@ func (l *line) work() {
 		if l.down = l.connect(ctx); l.down == nil {
 			l.down = l.write(ctx, *run)
 		}
-		if l.down != nil {
+		if l.down != nil && ctx.Err() == nil {
 			l.log.Warn(fmt.Sprintf("report %q: %v; it will be tried again at the end of the run", l.to.Name, l.down))
 		}
 	}

@@ -38,6 +38,11 @@ func (m memory) Slot(ctx context.Context, destination string, n int) (io.Closer,
 	return held{l}, nil
 }
 
+func (m memory) Started(job, instance string) time.Time {
+	last, _, _ := m.dir.Last(job, instance) // what is damaged says so when it is written
+	return last.Run.Start
+}
+
 func (m memory) Kept(job, instance string) ([]report.Run, error) {
 	list, err := m.dir.Kept(job, instance)
 	var runs []report.Run

@@ -94,6 +94,10 @@ func (w *work) pause(ctx context.Context) bool {
 
 // once makes one attempt and tells whether there is to be another.
 func (w *work) once(ctx context.Context) (again bool) {
+	if ctx.Err() != nil {
+		w.fail(fmt.Errorf("copy to %s: %w", w.copy.Dest.Name, context.Cause(ctx)), false)
+		return false
+	}
 	w.tries++
 	log := w.log.With("destination", w.copy.Dest.Name)
 	w.live.copy(w.index, func(c *report.Copy) {
@@ -110,6 +114,7 @@ func (w *work) once(ctx context.Context) (again bool) {
 			c.Status, c.End, c.Location, c.Warnings = report.CopyDone, w.Now(), where, res.Warnings
 			c.Files, c.Bytes, c.BytesSent = res.Files, res.Bytes, res.Sent
 		})
+		w.keep()
 		for _, warning := range res.Warnings {
 			log.Warn("copy to " + w.copy.Dest.Name + ": " + warning)
 		}
@@ -153,7 +158,14 @@ func (w *work) attempt(ctx context.Context) (res store.Result, where string, err
 		if err != nil {
 			return res, "", err
 		}
-		if w.backup, err = s.Begin(ctx, w.target()); err != nil {
+		var done *store.CommittedError
+		w.backup, err = s.Begin(ctx, w.target())
+		if errors.As(err, &done) && w.resumed { // the run was killed right after its commit
+			m := done.Entry.Manifest
+			return store.Result{Files: m.Files, Bytes: m.Bytes, Sent: m.BytesSent, Warnings: m.Warnings}, done.Entry.Location, nil
+		}
+		if err != nil {
+			w.backup = nil
 			return res, "", err
 		}
 	}

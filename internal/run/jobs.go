@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"b1000/internal/plan"
@@ -25,7 +26,8 @@ type Request struct {
 // Outcome is what came of a Request.
 type Outcome struct {
 	Job, Instance string
-	Runs          []report.Run // the runs that were made or ended, in their order
+	Ended         []report.Run // earlier runs that were ended to begin a new one: no part of the result
+	Runs          []report.Run // the runs that were made or taken up, in their order
 	Busy          error        // not nil: the job is running already, nothing was done
 	Err           error        // not nil: nothing could be done
 }
@@ -56,14 +58,35 @@ func (r *Runner) Do(ctx context.Context, q Request) Outcome {
 	if err != nil { // one that can be read is still taken up
 		r.Log.Error("kept runs: "+err.Error(), "thread", report.JobName(q.Job, q.Instance))
 	}
+	var taken []report.Run
 	for _, k := range kept {
-		out.Runs = append(out.Runs, r.takeUp(ctx, q, k))
+		taken = append(taken, r.takeUp(ctx, q, k))
 	}
-	if q.CopyOnly || ctx.Err() != nil {
+	if q.CopyOnly {
+		out.Runs = taken
 		return out
 	}
-	out.Runs = append(out.Runs, r.fresh(ctx, q, start))
+	out.Ended = taken
+	out.Runs = append(out.Runs, r.fresh(ctx, q, r.moment(ctx, q, start, kept)))
 	return out
+}
+
+// moment is when a new run begins: start, or the next second where another run
+// of the job and instance began in that one. Runs, their backups and their rows
+// in databases are told apart by the second.
+func (r *Runner) moment(ctx context.Context, q Request, start time.Time, kept []report.Run) time.Time {
+	taken := []time.Time{r.Memory.Started(q.Job, q.Instance)}
+	for _, k := range kept {
+		taken = append(taken, k.Start)
+	}
+	for slices.ContainsFunc(taken, start.Equal) && ctx.Err() == nil {
+		select {
+		case <-time.After(start.Add(time.Second).Sub(r.Now())):
+		case <-ctx.Done():
+		}
+		start = r.Now().Truncate(time.Second)
+	}
+	return start
 }
 
 // takeUp resumes or ends a kept run.

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"sync"
 	"time"
 
 	"b1000/internal/plan"
@@ -25,6 +26,8 @@ type Memory interface {
 	Lock(job, instance string, now time.Time) (io.Closer, error)
 	// Slot waits until one of n places at a destination is free.
 	Slot(ctx context.Context, destination string, n int) (io.Closer, error)
+	// Started is when the last run began that is remembered; zero for none.
+	Started(job, instance string) time.Time
 	// Kept returns the runs that wait for their copies, oldest first.
 	Kept(job, instance string) ([]report.Run, error)
 	Keep(*report.Run) error
@@ -72,10 +75,13 @@ const (
 // task is one run under way.
 type task struct {
 	*Runner
-	plan *plan.Run
-	log  *slog.Logger
-	out  Reporter
-	live *live
+	plan    *plan.Run
+	log     *slog.Logger
+	out     Reporter
+	live    *live
+	resumed bool
+
+	keeping sync.Mutex // held while the run is noted, so that the newest state is the last one
 }
 
 // Run makes an ordinary run. It returns the finished report; everything that
@@ -89,8 +95,11 @@ func (r *Runner) Run(ctx context.Context, p *plan.Run) report.Run {
 // well.
 func (r *Runner) Resume(ctx context.Context, p *plan.Run, kept report.Run) report.Run {
 	t := r.task(p, reopen(kept, p))
+	t.resumed = true
 	t.log.Info("taking up the run of " + kept.Start.Format(time.DateTime))
-	return t.finish(ctx, t.copyAndPost(ctx))
+	limited, cancel := t.limit(ctx)
+	defer cancel()
+	return t.finish(ctx, t.copyAndPost(limited))
 }
 
 // End ends a kept run without copying: its post script runs, and its copies
@@ -146,7 +155,7 @@ func (t *task) pre(ctx context.Context) error {
 	case err == nil:
 		return nil
 	case ctx.Err() != nil:
-		return errors.Join(err, t.cleanup(ctx, err))
+		return errors.Join(err, t.post(ctx, err))
 	}
 	t.skip("post", t.plan.Post, "pre failed")
 	return err
@@ -157,50 +166,50 @@ func (t *task) pre(ctx context.Context) error {
 // next try.
 func (t *task) copyAndPost(ctx context.Context) error {
 	t.live.change(func(rep *report.Run) { rep.Step = report.StepCopying })
-	if err := t.keep(); err != nil {
-		t.log.Error("the run could not be kept for another try", "error", err)
-	}
+	t.keep()
 	err := t.copies(ctx)
-	switch {
-	case ctx.Err() != nil:
-		return errors.Join(err, t.cleanup(ctx, err))
-	case err != nil:
+	if err != nil && ctx.Err() == nil {
 		t.skip("post", t.plan.Post, "copies are left to make: b1000 -c "+report.JobName(t.plan.Job, t.plan.Instance))
+		t.keep()
 		return err
 	}
 	defer t.forget()
-	if err := t.post(ctx, nil); err != nil {
+	if err := errors.Join(err, t.post(ctx, err)); err != nil {
 		return err
 	}
 	t.live.change(func(rep *report.Run) { rep.Step = report.StepDone })
-	t.prune(ctx)
+	if ctx.Err() == nil {
+		t.prune(ctx)
+	}
 	return nil
 }
 
-// post runs the script after the copies. It learns of the step before it.
+// post runs the script after the copies. It learns of the step before it. What
+// ends the run does not end post, but from then on it has a limit.
 func (t *task) post(ctx context.Context, soFar error) error {
-	c := call{name: "post", command: t.plan.Post, limit: t.plan.PostTimeout, soFar: soFar}
-	err := t.script(ctx, c)
+	own, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	defer context.AfterFunc(ctx, func() {
+		select {
+		case <-own.Done():
+		case <-time.After(cleanupLimit):
+			cancel(context.Cause(ctx))
+		}
+	})()
+	err := t.script(own, call{name: "post", command: t.plan.Post, limit: t.plan.PostTimeout, soFar: soFar})
 	t.live.change(func(rep *report.Run) { rep.Step = report.StepPost })
 	return err
 }
 
-// cleanup runs post for a run that is being ended from outside, with a limit.
-func (t *task) cleanup(ctx context.Context, soFar error) error {
-	defer t.forget()
-	p := *t.plan
-	if p.PostTimeout <= 0 {
-		p.PostTimeout = cleanupLimit
-	}
-	t.plan = &p
-	return t.post(context.WithoutCancel(ctx), soFar)
-}
-
-// keep notes the run as one that has copies to make. It is noted before the
-// first copy, so that a kill leaves it behind.
-func (t *task) keep() error {
+// keep notes the run as one that has copies to make: before the first copy, so
+// that a kill leaves it behind, and after each, so that none is made twice.
+func (t *task) keep() {
+	t.keeping.Lock()
+	defer t.keeping.Unlock()
 	now := t.live.now()
-	return t.Memory.Keep(&now)
+	if err := t.Memory.Keep(&now); err != nil {
+		t.log.Error("the run could not be kept for another try", "error", err)
+	}
 }
 
 func (t *task) forget() {

@@ -67,8 +67,17 @@ func (t *task) environment(c call) []string {
 	if c.soFar != nil {
 		status, text = report.Failed, c.soFar.Error()
 	}
-	return append(env, "B1000_STATUS="+string(status), "B1000_STEP="+string(now.Step), "B1000_ERROR="+text)
+	return append(env, "B1000_STATUS="+string(status), "B1000_STEP="+string(now.Step), "B1000_ERROR="+forEnvironment(text))
 }
+
+// forEnvironment is a text that execve(2) takes, whatever a script has printed
+// into it: without NUL and not too long.
+func forEnvironment(s string) string {
+	return strings.ToValidUTF8(strings.ReplaceAll(s[:min(len(s), maxEnvironment)], "\x00", "?"), "")
+}
+
+// maxEnvironment bounds B1000_ERROR.
+const maxEnvironment = 32 << 10
 
 // scriptName is the base name of a command's first word, for the log.
 func scriptName(command string) string {

@@ -211,6 +211,16 @@ func lastComplete(list []Entry, m *report.Manifest) *Entry {
 	return best
 }
 
+// committed is the error for a backup that is to be made and is there already.
+func committed(list []Entry, m *report.Manifest) error {
+	for _, e := range list {
+		if e.State == report.Complete && e.ID == m.ID && KeyOf(e.Manifest) == KeyOf(m) {
+			return &CommittedError{e}
+		}
+	}
+	return nil
+}
+
 // freeBase is the name for a new backup: base, or where another backup has that
 // name already (the hour that daylight saving repeats) base.2, base.3 …
 // A sync backup has one place for ever.

@@ -49,6 +49,9 @@ func (s *local) Begin(ctx context.Context, t Target) (Backup, error) {
 	if err != nil && len(list) == 0 {
 		return nil, err
 	}
+	if err := committed(list, &t.Manifest); err != nil {
+		return nil, err
+	}
 	if t.Base, err = freeBase(list, t); err != nil {
 		return nil, err
 	}
@@ -63,10 +66,13 @@ func (s *local) Begin(ctx context.Context, t Target) (Backup, error) {
 			b.last = lastComplete(list, &t.Manifest)
 		}
 		b.left = unfinished(list, &t.Manifest)
+		b.aside = asides(b.tree)
 	}
-	if err := os.Mkdir(b.tree, 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
+	err = os.Mkdir(b.tree, 0o755)
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
+	b.tried = err != nil // an earlier process of this run has been here
 	if b.lock, err = lockDir(b.tree); err != nil {
 		return nil, err
 	}
@@ -88,6 +94,18 @@ func unfinished(list []Entry, m *report.Manifest) (left []Entry) {
 		}
 	}
 	return left
+}
+
+// asides are the attempts that were put aside for a tree (see putAside), oldest
+// first.
+func asides(tree string) (list []string) {
+	for n := 1; ; n++ {
+		old := fmt.Sprintf("%s%s%d", tree, asideMark, n)
+		if _, err := os.Lstat(old); err != nil {
+			return list
+		}
+		list = append(list, old)
+	}
 }
 
 // lockDir takes the lock of a tree that is being written. rsync inherits it, so

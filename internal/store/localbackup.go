@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"time"
 
@@ -70,17 +71,11 @@ func (b *localBackup) bases() (trees []string, since []time.Time) {
 
 // putAside makes room for a fresh tree.
 func (b *localBackup) putAside() error {
-	for n := 1; ; n++ {
-		old := fmt.Sprintf("%s%s%d", b.tree, asideMark, n)
-		if _, err := os.Lstat(old); err == nil {
-			continue
-		}
-		if err := os.Rename(b.tree, old); err != nil {
-			return err
-		}
-		b.aside = append(b.aside, old)
-		break
+	old := fmt.Sprintf("%s%s%d", b.tree, asideMark, len(b.aside)+1)
+	if err := os.Rename(b.tree, old); err != nil {
+		return err
 	}
+	b.aside = append(b.aside, old)
 	if err := os.Mkdir(b.tree, 0o755); err != nil {
 		return err
 	}
@@ -110,6 +105,7 @@ func (b *localBackup) copyAll(ctx context.Context, t Tree) (Result, error) {
 		return Result{}, err
 	}
 	defer done()
+	defer flushing(b.tree)()
 	r, err := rsync.Run(ctx, o, t.Hooks)
 	res := resultOf(r)
 	if err != nil {
@@ -160,6 +156,7 @@ func (b *localBackup) link(ctx context.Context, t Tree, bases []string, since []
 
 // copyRest hands to rsync what could not be linked.
 func (b *localBackup) copyRest(ctx context.Context, t Tree, list string, res *Result) error {
+	defer flushing(b.tree)()
 	o := b.options(t)
 	o.Sources, o.FilesFrom = []string{"/"}, list
 	r, err := rsync.Run(ctx, o, t.Hooks)
@@ -196,11 +193,15 @@ func (b *localBackup) Commit(_ context.Context, m report.Manifest) (string, erro
 // clear removes what the finished backup has superseded. What cannot be removed
 // stays listed as incomplete.
 func (b *localBackup) clear() {
-	for _, dir := range b.aside {
-		_ = removeTree(context.Background(), dir)
-	}
+	doomed := b.aside
 	for _, e := range b.left {
-		_ = b.store.Delete(context.Background(), e)
+		older := asides(b.store.abs(path.Join(e.Job, e.Day, partialPrefix+e.Base)))
+		if b.store.Delete(context.Background(), e) == nil {
+			doomed = append(doomed, older...)
+		}
+	}
+	for i := len(doomed) - 1; i >= 0; i-- { // asides has to find the rest of them after a crash
+		_ = removeTree(context.Background(), doomed[i])
 	}
 }
 
@@ -242,6 +243,28 @@ func syncDir(dir string) error {
 		return err
 	}
 	return nil
+}
+
+// flushEvery is how often what is copied is sent on its way to the disk.
+const flushEvery = time.Second
+
+// flushing lets the disk write while rsync still copies, so that little is left
+// to wait for before the commit. The returned function ends it.
+func flushing(dir string) (stop func()) {
+	quit := make(chan struct{})
+	go func() {
+		tick := time.NewTicker(flushEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-quit:
+				return
+			case <-tick.C:
+				_ = syncFS(dir) // an error shows again at the commit
+			}
+		}
+	}()
+	return func() { close(quit) }
 }
 
 // syncFS flushes the file system that holds dir. An fsync for each file would

@@ -87,6 +87,9 @@ func (s *remote) Begin(ctx context.Context, t Target) (Backup, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := committed(list, &t.Manifest); err != nil {
+		return nil, err
+	}
 	if t.Base, err = freeBase(list, t); err != nil {
 		return nil, err
 	}
@@ -107,7 +110,10 @@ func (s *remote) Begin(ctx context.Context, t Target) (Backup, error) {
 	}
 	m := t.Manifest
 	m.State = report.Incomplete
-	return b, b.putManifest(ctx, m)
+	if err := b.putManifest(ctx, m); err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 // put uploads one small file, making the directories above it.

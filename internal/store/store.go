@@ -34,7 +34,8 @@ type Settings struct {
 // Store keeps backups. Its methods may be called from several goroutines.
 type Store interface {
 	// Begin prepares a place for one backup. Nothing that is begun counts as a
-	// backup before Commit. The caller closes what it began.
+	// backup before Commit. A backup of that ID that is complete already is a
+	// *CommittedError. The caller closes what it began.
 	Begin(ctx context.Context, t Target) (Backup, error)
 	// List returns all backups of a job ("" all jobs), in the order of their
 	// start, complete or not.
@@ -129,8 +130,15 @@ func KeyOf(m *report.Manifest) Key { return Key{m.Job, m.Instance, m.Host} }
 // Hopeless reports whether trying a copy again cannot help.
 func Hopeless(err error) bool {
 	var e *rsync.Error
-	return errors.Is(err, ErrTooFew) || errors.As(err, &e) && !rsync.Worthwhile(e)
+	var done *CommittedError
+	return errors.Is(err, ErrTooFew) || errors.As(err, &done) || errors.As(err, &e) && !rsync.Worthwhile(e)
 }
+
+// CommittedError is returned by Begin for a backup that is there already and
+// complete.
+type CommittedError struct{ Entry Entry }
+
+func (e *CommittedError) Error() string { return e.Entry.Location + " is complete already" }
 
 // ErrTooFew is returned by Tree for a source with less files than MinFiles.
 var ErrTooFew = errors.New("has less files than min_files asks for")

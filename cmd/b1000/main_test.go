@@ -1,0 +1,281 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"b1000/internal/report"
+	"b1000/internal/rsync/rsynctest"
+	"b1000/internal/state"
+	"b1000/internal/store"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"b1000": main})
+}
+
+// site is a host under test: a configuration, a source, a status directory and
+// somewhere to store.
+type site struct {
+	*testing.T
+	dir, src string
+	env      []string // beside the test's own
+}
+
+// newSite makes a host with a source tree and a local destination, DIR/hd. In
+// configurations DIR stands for its directory.
+func newSite(t *testing.T) *site {
+	t.Helper()
+	t.Parallel()
+	s := &site{T: t, dir: t.TempDir()}
+	s.src = s.dir + "/etc"
+	s.must(os.Mkdir(s.dir+"/hd", 0o755))
+	fillSource(t, s.src)
+	return s
+}
+
+func (s *site) must(err error) {
+	s.Helper()
+	if err != nil {
+		s.Fatal(err)
+	}
+}
+
+const header = `[global]
+status_dir = DIR/status
+backup_dir = DIR/prepared
+copy_retries = 0
+copy_retry_min_sleep = 1
+[report:main]
+type = sqlite
+path = DIR/reports.db
+[dest:hd]
+type = active
+path = DIR/hd
+`
+
+// etc is a job that stores the source tree at hd.
+const etc = `[job:etc]
+direction = push
+type = full
+dest = hd
+report = main
+include = DIR/etc
+`
+
+// config writes the configuration, behind a header with a report and hd.
+func (s *site) config(text ...string) {
+	s.Helper()
+	s.write("b1000.cfg", header+strings.Join(text, ""))
+}
+
+// write writes a file below the site's directory; scripts may be run.
+func (s *site) write(name, text string) {
+	s.Helper()
+	s.must(os.MkdirAll(filepath.Dir(filepath.Join(s.dir, name)), 0o755))
+	text = strings.ReplaceAll(text, "DIR", s.dir)
+	mode := os.FileMode(0o644)
+	if strings.HasPrefix(text, "#!") {
+		mode = 0o755
+	}
+	s.must(os.WriteFile(filepath.Join(s.dir, name), []byte(text), mode))
+}
+
+func (s *site) read(name string) string {
+	b, err := os.ReadFile(filepath.Join(s.dir, name))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		s.Fatal(err)
+	}
+	return string(b)
+}
+
+func (s *site) exists(name string) bool {
+	_, err := os.Lstat(filepath.Join(s.dir, name))
+	return err == nil
+}
+
+// daemon starts an rsync daemon that serves the site's directory of that name.
+func (s *site) daemon(name string, lines ...string) *rsynctest.Daemon {
+	s.Helper()
+	s.must(os.MkdirAll(s.dir+"/"+name, 0o755))
+	return rsynctest.Start(s.T, s.dir+"/"+name, append(lines, "use chroot = yes")...)
+}
+
+func dest(name, path string, lines ...string) string {
+	return fmt.Sprintf("[dest:%s]\ntype = active\npath = %s\n%s\n", name, path, strings.Join(lines, "\n"))
+}
+
+// running is a b1000 that has been started.
+type running struct {
+	*site
+	cmd *exec.Cmd
+	out bytes.Buffer // standard output and error
+}
+
+func (s *site) start(args ...string) *running {
+	s.Helper()
+	r := &running{site: s, cmd: exec.Command("b1000", append([]string{"-f", s.dir + "/b1000.cfg"}, args...)...)}
+	r.cmd.Env = append(os.Environ(), s.env...)
+	r.cmd.Stdout, r.cmd.Stderr = &r.out, &r.out
+	s.must(r.cmd.Start())
+	s.Cleanup(func() { _ = r.cmd.Process.Kill() })
+	return r
+}
+
+// wait waits for the end and demands an exit status; -1 is a signal.
+func (r *running) wait(status int) string {
+	r.Helper()
+	_ = r.cmd.Wait()
+	if got := r.cmd.ProcessState.ExitCode(); got != status {
+		r.Fatalf("exit status %d, want %d:\n%s", got, status, r.out.String())
+	}
+	return r.out.String()
+}
+
+// b1000 runs the program and demands an exit status.
+func (s *site) b1000(status int, args ...string) string {
+	s.Helper()
+	return s.start(args...).wait(status)
+}
+
+func (r *running) signal(sig syscall.Signal) {
+	r.Helper()
+	r.must(r.cmd.Process.Signal(sig))
+}
+
+// until waits for something that will come true.
+func (s *site) until(what string, f func() bool) {
+	s.Helper()
+	for end := time.Now().Add(time.Minute); !f(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(end) {
+			s.Fatalf("waited in vain for %s", what)
+		}
+	}
+}
+
+func (s *site) untilThere(pattern string) {
+	s.Helper()
+	s.until(pattern, func() bool {
+		found, _ := filepath.Glob(filepath.Join(s.dir, pattern))
+		return len(found) > 0
+	})
+}
+
+// list is what a directory holds by the store's own reading.
+func (s *site) list(dir string) []store.Entry {
+	s.Helper()
+	st, err := store.Open(store.Settings{Name: dir, Path: s.dir + "/" + dir})
+	s.must(err)
+	l, err := st.List(s.Context(), "")
+	s.must(err)
+	return l
+}
+
+// complete are the trees of the complete backups in a directory, oldest first.
+func (s *site) complete(dir string) (trees []string) {
+	s.Helper()
+	for _, e := range s.list(dir) {
+		if e.State == report.Complete {
+			trees = append(trees, e.Location)
+		}
+	}
+	return trees
+}
+
+// want demands n complete backups in a directory and returns the last one.
+func (s *site) want(dir string, n int) string {
+	s.Helper()
+	l := s.complete(dir)
+	if len(l) != n {
+		s.Fatalf("%s holds %d complete backups, want %d: %q", dir, len(l), n, l)
+	}
+	if n == 0 {
+		return ""
+	}
+	return l[n-1]
+}
+
+// good demands n complete backups, the last one equal to the source.
+func (s *site) good(dir string, n int) {
+	s.Helper()
+	same(s.T, s.src, s.want(dir, n)+"/etc")
+}
+
+func (s *site) state() *state.Dir {
+	s.Helper()
+	d, err := state.Open(s.dir + "/status")
+	s.must(err)
+	return d
+}
+
+func (s *site) last(job, instance string) report.Run {
+	s.Helper()
+	l, ok, err := s.state().Last(job, instance)
+	s.must(err)
+	if !ok {
+		s.Fatalf("%s: no last run", report.JobName(job, instance))
+	}
+	return l.Run
+}
+
+func (s *site) kept() []state.Kept {
+	s.Helper()
+	k, err := s.state().Kept("", "")
+	s.must(err)
+	return k
+}
+
+func (s *site) wantKept(n int) {
+	s.Helper()
+	if k := s.kept(); len(k) != n {
+		s.Fatalf("%d runs are kept, want %d: %+v", len(k), n, k)
+	}
+}
+
+// has demands that a text holds each of the words.
+func (s *site) has(text string, words ...string) {
+	s.Helper()
+	for _, w := range words {
+		if !strings.Contains(text, w) {
+			s.Errorf("no %q in:\n%s", w, text)
+		}
+	}
+}
+
+func (s *site) hasNot(text string, words ...string) {
+	s.Helper()
+	for _, w := range words {
+		if strings.Contains(text, w) {
+			s.Errorf("%q in:\n%s", w, text)
+		}
+	}
+}
+
+// orphans are processes whose arguments hold the site's directory.
+func (s *site) orphans() (list []string) {
+	dirs, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, name := range dirs {
+		b, _ := os.ReadFile(name)
+		if words := strings.Split(string(b), "\x00"); len(words) > 0 && filepath.Base(words[0]) != "b1000.test" &&
+			!slices.Contains(words, "--daemon") && strings.Contains(string(b), s.dir) {
+			list = append(list, strings.Join(words, " "))
+		}
+	}
+	return list
+}
+
+func (s *site) noOrphans() {
+	s.Helper()
+	s.until("the end of all children", func() bool { return len(s.orphans()) == 0 })
+}
