@@ -68,12 +68,9 @@ func (h *Host) Store(d *config.Dest) (store.Store, error) {
 	if d.Type != "active" {
 		return nil, fmt.Errorf("destination %q: type %s is not supported by this version", d.Name, d.Type)
 	}
-	if d.Split > 1 {
-		return nil, fmt.Errorf("destination %q: split is not supported by this version", d.Name)
-	}
 	return store.Open(store.Settings{
 		Name: d.Name, Path: d.Path, PasswordFile: os.ExpandEnv(d.PasswordFile), Compress: d.Compress,
-		BWLimit: d.BWLimit, Extra: d.RsyncOptions, Host: h.Name,
+		BWLimit: d.BWLimit, Split: d.Split, Extra: d.RsyncOptions, Host: h.Name,
 	})
 }
 

@@ -246,6 +246,14 @@ func (b *remoteBackup) Tree(ctx context.Context, t Tree) (Result, error) {
 		o.IgnoreExisting = b.resumed && len(b.linkDest) > 0
 	}
 	b.resumed = true
+	var sent int64
+	if b.store.Split > 1 && o.BWLimit == "" {
+		var err error
+		if sent, err = ahead(ctx, t, o, b.store.Split, b.store.TempDir); err != nil {
+			return Result{}, err
+		}
+		o.IgnoreExisting = b.target.full() && len(b.linkDest) > 0
+	}
 	done, err := choose(ctx, t, &o, b.store.TempDir)
 	if err != nil {
 		return Result{}, err
@@ -254,7 +262,7 @@ func (b *remoteBackup) Tree(ctx context.Context, t Tree) (Result, error) {
 	o.Delete = o.Delete && o.FilesFrom == "" // a list has no "all the rest"
 	r, err := rsync.Run(ctx, o, t.Hooks)
 	res := resultOf(r)
-	res.Sent = r.Sent
+	res.Sent = sent + r.Sent
 	if err != nil {
 		return res, err
 	}

@@ -26,6 +26,7 @@ type Settings struct {
 	PasswordFile string // of an rsync daemon
 	Compress     string // "" means zstd where the store is remote
 	BWLimit      string
+	Split        int      // rsyncs over parts of a tree at once, where the store is remote and BWLimit is not set
 	Extra        []string // further rsync options
 	Host         string   // this host, to know its own legacy backups
 	TempDir      string   // for short-lived files; "" the system's

@@ -396,6 +396,36 @@ func TestSeveralSourcesAndRelative(t *testing.T) {
 	})
 }
 
+func TestSplitCopiesTheSame(t *testing.T) {
+	everywhere(t, func(t *testing.T, p place) {
+		switch s := p.Store.(type) {
+		case *remote:
+			s.Split = 3
+		case *local:
+			s.Split = 3
+		}
+		src := sourceTree(t)
+		for i := range 50 {
+			write(t, fmt.Sprintf("%s/many/%d/f%d", src, i%7, i), strings.Repeat("x", i*100))
+		}
+		for n := range 2 {
+			if r := p.backup(t, target(n), treeOf(src)); r.Files != 58 {
+				t.Errorf("got %d files", r.Files)
+			}
+			e := p.list(t)[n]
+			same(t, src, p.restored(t, e)+"/etc")
+			must(t, os.Chmod(src+"/many/1/f1", 0o600))
+			must(t, os.Remove(src+"/many/2/f2"))
+			write(t, src+"/many/2/f2", "second")
+		}
+		info, err := os.Stat(filepath.Join(p.restored(t, p.list(t)[0], "etc/many"), "etc/many/1/f1"))
+		must(t, err)
+		if info.Mode().Perm() != 0o644 {
+			t.Errorf("the first backup's file has mode %v now", info.Mode())
+		}
+	})
+}
+
 func TestTooFewFilesAreAFailure(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		src := filepath.Join(t.TempDir(), "etc")
