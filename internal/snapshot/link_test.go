@@ -3,6 +3,7 @@ package snapshot_test
 import (
 	"os"
 	"os/exec"
+	"slices"
 	"testing"
 	"time"
 
@@ -139,5 +140,21 @@ func TestChangeIsCopied(t *testing.T) {
 			}
 			p.snapshot("2", "3")
 		})
+	}
+}
+
+// TestList: the list holds what has changed and the directories above it, and
+// nothing that is linked.
+func TestList(t *testing.T) {
+	p := newPlace(t)
+	sample(p)
+	p.first()
+	p.must(os.Chmod(p.at("src/d/e/f/g"), 0o600))
+	res, list, err := p.link("1", "2")
+	p.must(err)
+	dir := p.dir[1:] + "/./"
+	want := []string{dir + "src", dir + "src/d", dir + "src/d/e", dir + "src/d/e/f", dir + "src/d/e/f/g"}
+	if !slices.Equal(list, want) || res.Rest != 1 || res.RestDirs != 4 {
+		t.Errorf("result %+v, list %q, want %q", res, list, want)
 	}
 }

@@ -230,16 +230,17 @@ func TestDeepTree(t *testing.T) {
 						if tree == "src" && i == tt.change {
 							sec++
 						}
-						p.must(unix.UtimesNanoAt(fd, f, []unix.Timespec{{Sec: sec}, {Sec: sec}}, 0))
+						p.must(unix.UtimesNanoAt(fd, f, []unix.Timespec{unix.NsecToTimespec(sec * 1e9), unix.NsecToTimespec(sec * 1e9)}, 0))
 					}
-					p.descend2(fd, "side")
+					p.side(fd)
 					fd = p.descend(fd, name)
 				}
 				unix.Close(fd)
 			}
 			res, list, err := p.link("1", "2")
 			p.must(err)
-			if want := int64(2 * tt.depth); res.Files != want || res.Rest != int64(2*tt.rest) || res.Vanished != 0 || res.Dirs != want+1 {
+			want := int64(3 * tt.depth)
+			if res.Files != want || res.Rest != int64(2*tt.rest) || res.Vanished != 0 || res.Dirs != int64(2*tt.depth)+1 {
 				t.Errorf("result %+v, want %d files: %d for rsync", res, want, 2*tt.rest)
 			}
 			if tt.change > 0 {
@@ -256,18 +257,22 @@ func TestDeepTree(t *testing.T) {
 func (p *place) descend(fd int, name string) int {
 	p.t.Helper()
 	defer unix.Close(fd)
-	return p.descend2(fd, name)
-}
-
-func (p *place) descend2(fd int, name string) int {
-	p.t.Helper()
-	if err := unix.Mkdirat(fd, name, 0o755); err != nil && err != unix.EEXIST {
+	if err := unix.Mkdirat(fd, name, 0o755); err != nil {
 		p.t.Fatal(err)
 	}
 	next, err := unix.Openat(fd, name, unix.O_RDONLY|unix.O_DIRECTORY, 0)
 	p.must(err)
-	if name == "side" {
-		unix.Close(next)
-	}
 	return next
+}
+
+// side makes a directory with a link in it, which may be entered before or
+// after the way down.
+func (p *place) side(fd int) {
+	p.t.Helper()
+	here, err := unix.Dup(fd)
+	p.must(err)
+	s := p.descend(here, "side")
+	defer unix.Close(s)
+	p.must(unix.Symlinkat("to", s, "l"))
+	p.must(unix.UtimesNanoAt(s, "l", []unix.Timespec{{Sec: 1}, {Sec: 1}}, unix.AT_SYMLINK_NOFOLLOW))
 }

@@ -77,6 +77,9 @@ func TestRandomChanges(t *testing.T) {
 				for range rng.IntN(25) {
 					stir(rng, p.at("src"))
 				}
+				if p.more = nil; i%2 == 1 {
+					p.more = func(o *snapshot.Options) { o.Names = strings.NewReader(p.names(p.at("src"))) }
+				}
 				if p.hardLinks {
 					p.snapshot(fmt.Sprint(i+1), fmt.Sprint(i+2))
 				} else {

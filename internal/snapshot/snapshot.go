@@ -60,8 +60,10 @@ type Options struct {
 	// Rest receives the entries for rsync, each ended by NUL, for
 	// rsync -aHAX --numeric-ids --files-from=REST --from0 / TARGET/
 	// --modify-window=-1 belongs to it: without, rsync takes two times within
-	// one second for equal and leaves its own. Directories are among them that
-	// rsync has to finish. The order is not fixed.
+	// one second for equal and leaves its own. So does --ignore-missing-args:
+	// without, an entry that vanishes before rsync comes to it is exit 23. Not
+	// -r, nor --link-dest. Directories are among the entries that rsync has to
+	// finish. The order is not fixed.
 	Rest io.Writer
 	// Progress is told now and then how many entries have been dealt with,
 	// never from two goroutines at once.

@@ -3,6 +3,7 @@ package snapshot
 import (
 	"errors"
 	"fmt"
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -56,8 +57,11 @@ func stamp(a *attrs, src, dst int, st *unix.Statx_t) error {
 	if err := a.copy(src, dst); err != nil {
 		return err
 	}
-	times := [2]unix.Timespec{{Nsec: unix.UTIME_OMIT}, {}}
-	times[1].Sec, times[1].Nsec = st.Mtime.Sec, int64(st.Mtime.Nsec)
+	mtime, err := unix.TimeToTimespec(time.Unix(st.Mtime.Sec, int64(st.Mtime.Nsec)))
+	if err != nil {
+		return err
+	}
+	times := [2]unix.Timespec{{Nsec: unix.UTIME_OMIT}, mtime}
 	_, _, e := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(dst), 0, uintptr(unsafe.Pointer(&times[0])), 0, 0, 0)
 	if e != 0 {
 		return e
