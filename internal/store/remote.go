@@ -193,7 +193,12 @@ func (s *remote) remove(ctx context.Context, folder string, patterns ...string) 
 	return err
 }
 
-// Probe uploads a tiny file and removes it again.
+// ErrOwners is Probe's error for a store that takes backups but not the owners
+// of files, and says nothing about it.
+var ErrOwners = errors.New("owners of files are not kept there: let the module run as root (uid = 0, gid = 0 in rsyncd.conf), or do without by rsync_options = --no-owner --no-group")
+
+// Probe uploads a tiny file, looks whether its owner was kept (a daemon that
+// does not run as root drops it without a word) and removes it again.
 func (s *remote) Probe(ctx context.Context) error {
 	if _, err := s.List(ctx, "."); err != nil { // uploading would make a missing directory
 		return err
@@ -203,13 +208,35 @@ func (s *remote) Probe(ctx context.Context) error {
 		return err
 	}
 	defer os.Remove(f.Name())
-	if err := errors.Join(f.Close(), s.put(ctx, f.Name(), "")); err != nil {
+	err = f.Close()
+	if os.Geteuid() == 0 {
+		err = errors.Join(err, os.Chown(f.Name(), 12345, 12345))
+	}
+	o := s.options()
+	o.Sources, o.Dest, o.Compress = []string{f.Name()}, s.url+"/", "no"
+	if err == nil {
+		_, err = rsync.Run(ctx, o, rsync.Hooks{})
+	}
+	if err != nil {
 		return err
 	}
-	if err := s.remove(ctx, "", "/"+filepath.Base(f.Name())); err != nil {
-		return fmt.Errorf("written, but nothing can be deleted there: %w", err)
+	// The daemon's own comparison keeps silent about an owner that it cannot set:
+	// compare on this side, as if to fetch it back.
+	var weak error
+	o.DryRun, o.Verbosity = true, 2
+	o.Sources, o.Dest = []string{s.url + "/" + filepath.Base(f.Name())}, filepath.Dir(f.Name())+"/"
+	_, err = rsync.Run(ctx, o, rsync.Hooks{Item: func(change, _ string) {
+		if os.Geteuid() == 0 && strings.Contains(change, "o") { // rsync(1), --itemize-changes: "o" is the owner
+			weak = ErrOwners
+		}
+	}})
+	if err == nil {
+		err = weak
 	}
-	return nil
+	if gone := s.remove(ctx, "", "/"+filepath.Base(f.Name())); gone != nil {
+		err = errors.Join(err, fmt.Errorf("written, but nothing can be deleted there: %w", gone))
+	}
+	return err
 }
 
 // remoteBackup is a backup that is being sent to a remote store.

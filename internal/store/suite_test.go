@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -498,6 +499,19 @@ func TestProbe(t *testing.T) {
 			t.Error("a backup began in a missing directory")
 		}
 	})
+}
+
+func TestProbeFindsADaemonThatDropsOwners(t *testing.T) {
+	dir := t.TempDir()
+	must(t, os.Chmod(filepath.Dir(dir), 0o755))
+	must(t, os.Chown(dir, 65534, 65534))
+	d := rsynctest.Start(t, dir, "uid = 65534", "gid = 65534")
+	if err := open(t, d.URL, dir).Probe(context.Background()); !errors.Is(err, ErrOwners) {
+		t.Errorf("got %v", err)
+	}
+	if err := open(t, d.URL, dir, "--no-owner", "--no-group").Probe(context.Background()); err != nil {
+		t.Errorf("told to do without: got %v", err)
+	}
 }
 
 // The hour that daylight saving repeats gives two runs one name.
