@@ -49,13 +49,13 @@ type Options struct {
 	ACLs      bool // compare and set POSIX ACLs
 	XAttrs    bool // compare and set the other extended attributes (not root: user.* only)
 
-	// Skip leaves out an entry, and what is below it. The path is below
-	// Source.Path. It may be called from several goroutines at once.
+	// Skip leaves out an entry, and what is below it. The path is
+	// Source.Path or below it. It may be called from several goroutines at once.
 	Skip func(path string) bool
 	// Names, if not nil, holds the names that belong to the snapshot, as rsync
 	// with its filters tells them: each ends in NUL, a directory in "/" and
 	// NUL, parents first. Nothing else is looked at, and all directories are
-	// left to rsync.
+	// left to rsync. A Read that waits is not ended by ctx: end the writer.
 	Names io.Reader
 	// Rest receives the entries for rsync, each ended by NUL, for
 	// rsync -aHAX --numeric-ids --files-from=REST --from0 / TARGET/
