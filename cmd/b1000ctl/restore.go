@@ -1,0 +1,293 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"b1000/internal/host"
+	"b1000/internal/progress"
+	"b1000/internal/rsync"
+	"b1000/internal/store"
+)
+
+// restoreOptions are those of restore.
+type restoreOptions struct {
+	named
+	to                string
+	inPlace, yes, dry bool
+}
+
+func (a *app) restoreCommand() *cobra.Command {
+	var o restoreOptions
+	c := &cobra.Command{
+		Use: "restore ID [PATH...] (--to DIR | --in-place)", Short: "Brings a backup back, or parts of it",
+		Long: `Restores a backup, or the PATHs of it, with owners, modes, times, links, ACLs
+and extended attributes. A PATH is a name as show prints it, or the absolute
+path that it had on its host. Files that are there already are replaced, and
+nothing is deleted. It reads from the first destination that has the backup,
+and goes on with the next should that one fail.
+
+` + namedHelp + statusHelp,
+		Example: `  b1000ctl restore etc@latest --to /tmp/back
+  b1000ctl restore 6f2a91 /etc/ssh/sshd_config --to /tmp/back
+  b1000ctl restore etc@2026-11-22 /etc/ssh --in-place`,
+		Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeBackups(1),
+		RunE: do(func(ctx context.Context, args []string) error { return a.restore(ctx, o, args[0], args[1:]) }),
+	}
+	o.flags(a, c)
+	c.Flags().StringVar(&o.to, "to", "", "restore below this `DIR`ectory")
+	c.Flags().BoolVar(&o.inPlace, "in-place", false, "restore to where everything came from; asks")
+	c.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
+	c.Flags().BoolVarP(&o.dry, "dry-run", "n", false, "say what would be restored, and do nothing")
+	return c
+}
+
+// restored is the result of restore in JSON.
+type restored struct {
+	Backup      backup   `json:"backup"`
+	Destination string   `json:"destination"` // that it was read from
+	To          []string `json:"to"`
+	Paths       []string `json:"paths"` // names within the backup; empty for all
+	DryRun      bool     `json:"dry_run"`
+	Files       int64    `json:"files"`
+	Bytes       int64    `json:"bytes"`
+	Copied      int64    `json:"bytes_copied"` // the rest was there already
+}
+
+func (a *app) restore(ctx context.Context, o restoreOptions, name string, paths []string) error {
+	switch {
+	case o.inPlace && o.to != "":
+		return usage("--to and --in-place exclude each other")
+	case !o.inPlace && o.to == "":
+		return usage("where to? say --to DIR, or --in-place")
+	}
+	for _, p := range paths {
+		if p == "" {
+			return usage("an empty PATH names nothing; leave it away for all of the backup")
+		}
+	}
+	h, err := a.load()
+	if err != nil {
+		return err
+	}
+	b, err := a.find(ctx, h, o.named, name)
+	if err != nil {
+		return err
+	}
+	all, err := sources(h, b, o.incomplete)
+	if err != nil {
+		return err
+	}
+	a.loud(b)
+	r := restoring{app: a, host: h, backup: b, options: o}
+	if err := a.fromFirst(ctx, all, func(s source) (bool, error) { return r.from(ctx, s, paths) }); err != nil {
+		if r.begun {
+			err = hint{err, "what was restored so far stays; the same command goes on from there"}
+		}
+		return err
+	}
+	return a.print(r.result, r.tell)
+}
+
+// restoring is one call of restore.
+type restoring struct {
+	*app
+	host    *host.Host
+	backup  host.Backup
+	options restoreOptions
+	agreed  bool // the question was answered with yes
+	begun   bool
+	result  restored
+}
+
+// part is what goes to one directory.
+type part struct {
+	to    string
+	names []string // none for all
+}
+
+// from restores from one copy. final says that another copy would not help.
+func (r *restoring) from(ctx context.Context, s source, paths []string) (final bool, err error) {
+	list, err := names(ctx, s, paths)
+	if err != nil {
+		return errors.Is(err, store.ErrNoOrigin), err
+	}
+	r.result = restored{Backup: newBackup(r.backup, r.now()), Destination: s.Dest.Name, DryRun: r.options.dry, Paths: append([]string{}, list...)}
+	parts, err := r.parts(ctx, s, list)
+	if err != nil {
+		return errors.Is(err, store.ErrNoOrigin), err
+	}
+	for _, p := range parts {
+		r.result.To = append(r.result.To, p.to)
+	}
+	if r.options.dry {
+		return false, r.preview(ctx, s, parts)
+	}
+	if err := r.ask(ctx, parts, len(list)); err != nil {
+		return true, err
+	}
+	r.begun = true
+	return false, r.copy(ctx, s, parts)
+}
+
+// parts says what goes where.
+func (r *restoring) parts(ctx context.Context, s source, list []string) ([]part, error) {
+	if !r.options.inPlace {
+		to, err := filepath.Abs(r.options.to)
+		return []part{{to, list}}, err
+	}
+	top, err := store.Top(ctx, s.store, s.Entry)
+	if err != nil {
+		return nil, err
+	}
+	origin, err := store.OriginOf(s.Entry, top)
+	if err != nil {
+		return nil, hint{err, "restore it with --to, and move the files yourself"}
+	}
+	if len(list) == 0 {
+		list = top
+	}
+	var parts []part
+	index := map[string]int{}
+	for _, name := range list {
+		clean := strings.TrimLeft(filepath.Clean(name), "/")
+		first, _, _ := strings.Cut(clean, "/")
+		dir, ok := origin.Dir(first)
+		if !ok {
+			return nil, hint{fmt.Errorf("%s: %q: %w: no include of the backup explains it", s.Entry.ID, name, store.ErrNoOrigin), "restore it with --to"}
+		}
+		i, ok := index[dir]
+		if !ok {
+			i = len(parts)
+			index[dir] = i
+			parts = append(parts, part{to: dir})
+		}
+		parts[i].names = append(parts[i].names, clean)
+	}
+	return parts, nil
+}
+
+// ask makes sure that files in use are replaced only where somebody wants it.
+func (r *restoring) ask(ctx context.Context, parts []part, asked int) error {
+	if r.agreed {
+		return nil
+	}
+	r.agreed = true
+	if os.Geteuid() != 0 {
+		r.say("note: without root the owners of files are not restored")
+	}
+	if !r.options.inPlace {
+		if list, err := os.ReadDir(parts[0].to); err == nil && len(list) > 0 {
+			r.say("note: %s is not empty; files of the same name are replaced, nothing is deleted", printable(parts[0].to))
+		}
+		return nil
+	}
+	if r.options.yes {
+		return nil
+	}
+	var over []string
+	n := 0
+	for _, p := range parts {
+		n += len(p.names)
+		for _, name := range p.names {
+			over = append(over, filepath.Join(p.to, name))
+		}
+	}
+	if len(over) > 8 {
+		over = append(over[:8], fmt.Sprintf("and %d more", len(over)-8))
+	}
+	what := "everything"
+	if asked > 0 {
+		what = plural(int64(n), "path")
+	}
+	of := ""
+	if r.backup.Host != r.host.Name {
+		of = " of host " + r.backup.Host
+	}
+	return r.confirm(ctx, fmt.Sprintf("restore %s of %s%s, %s, over %s", what, r.backup.ID, of, when(r.backup.Start), strings.Join(over, ", ")))
+}
+
+// copy copies the parts, with a bar each where somebody looks on.
+func (r *restoring) copy(ctx context.Context, s source, parts []part) error {
+	var bars progress.Printer
+	if r.isTerminal() && !r.json {
+		bars = progress.New(r.stdout, true)
+		defer bars.Close()
+	}
+	for _, p := range parts {
+		request := store.Restore{Paths: p.names, To: p.to}
+		end := func(error) {}
+		if bars != nil {
+			task := bars.Start(s.Dest.Name, p.to)
+			request.Hooks.Progress = func(p store.Progress) {
+				task.Update(progress.Progress{Done: p.Done, Total: p.Total, Percent: p.Percent, Files: p.Files})
+			}
+			end = task.Done
+		}
+		res, err := s.store.Restore(ctx, s.Entry, request)
+		end(err)
+		if err != nil {
+			return err
+		}
+		r.result.Files += res.Files
+		r.result.Bytes += res.Bytes
+		r.result.Copied += res.Literal
+		for _, w := range res.Warnings {
+			r.say("warning: %s", printable(w))
+		}
+	}
+	return nil
+}
+
+// preview lists what would be restored.
+func (r *restoring) preview(ctx context.Context, s source, parts []part) error {
+	for _, p := range parts {
+		list := p.names
+		if len(list) == 0 {
+			list = []string{""}
+		}
+		for _, name := range list {
+			err := s.store.Show(ctx, s.Entry, name, func(e rsync.Entry) {
+				if !e.Dir() {
+					r.result.Files++
+				}
+				if strings.HasPrefix(e.Mode, "-") {
+					r.result.Bytes += e.Size
+				}
+				if !r.json {
+					fmt.Fprintf(r.stdout, "%s\n", printable(filepath.Join(p.to, e.Name)))
+				}
+			})
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// tell is the summary for people.
+func (r *restoring) tell(w io.Writer) {
+	verb := "restored"
+	if r.options.dry {
+		verb = "would restore"
+	}
+	fmt.Fprintf(w, "%s %s, %s, of backup %s (%s, %s) from %s to %s\n", verb, plural(r.result.Files, "file"),
+		progress.Size(r.result.Bytes), r.backup.ID, jobOf(r.backup.Job, r.backup.Instance), when(r.backup.Start),
+		r.result.Destination, printable(strings.Join(r.result.To, ", ")))
+}
+
+// plural is "1 file" or "2 files".
+func plural(n int64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
