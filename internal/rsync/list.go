@@ -117,7 +117,7 @@ func Names(ctx context.Context, o Options, w io.Writer) error {
 		if !ok || failed != nil {
 			return
 		}
-		buf.WriteString(DecodeName(name))
+		buf.WriteString(strings.TrimPrefix(DecodeName(name), "/")) // with -R a name begins with "/"
 		failed = buf.WriteByte(0)
 	})
 	return errors.Join(err, failed, buf.Flush())

@@ -52,7 +52,9 @@ const (
 
 // args is the argument list without the program's name.
 func (o Options) args() []string {
-	a := []string{"-a", "--numeric-ids"}
+	// Without a window of -1 rsync takes two times within a second for equal, and
+	// leaves the nanoseconds as they are.
+	a := []string{"-a", "--numeric-ids", "--modify-window=-1"}
 	add := func(on bool, words ...string) {
 		if on {
 			a = append(a, words...)

@@ -127,6 +127,9 @@ func (s *scanner) folder(job, day string) {
 	}
 }
 
+// noTree is the note of a backup of which there is a manifest only.
+const noTree = "its directory is missing"
+
 // withManifest adds the backup that a manifest speaks of, and takes its tree
 // out of trees. Complete is only what has both.
 func (s *scanner) withManifest(job, day, base string, trees map[string]bool) {
@@ -152,7 +155,7 @@ func (s *scanner) withManifest(job, day, base string, trees map[string]bool) {
 		e.Dir, e.Note = path.Join(job, day, partialPrefix+base), "not finished"
 		delete(trees, partialPrefix+base)
 	default:
-		e.Note = "its directory is missing"
+		e.Note = noTree
 	}
 	delete(trees, base)
 	s.add(e)

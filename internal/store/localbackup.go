@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -148,6 +149,11 @@ func (b *localBackup) link(ctx context.Context, t Tree, bases []string, since []
 	}
 	if r.Rest > 0 || r.RestDirs > 0 {
 		if err := b.copyRest(ctx, t, list.Name(), &res); err != nil {
+			return res, err
+		}
+	}
+	if slices.Contains(t.Sources, "/") { // its contents are the tree itself
+		if err := snapshot.Stamp("/", b.tree, t.ACLs, t.XAttrs); err != nil {
 			return res, err
 		}
 	}

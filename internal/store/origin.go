@@ -28,6 +28,9 @@ type Origin struct {
 // from.
 var ErrNoOrigin = errors.New("cannot tell where its files came from")
 
+// ErrNotHeld is wrapped by Names where no source has the path.
+var ErrNotHeld = errors.New("is not in the backup")
+
 // OriginOf finds out from the sources of a backup's manifest and from the names
 // at its root whether it holds each source under its last element or, with
 // relative, under its whole path. It refuses to guess.
@@ -88,7 +91,7 @@ func (o Origin) Names(abs string) ([]string, error) {
 	}
 	slices.Sort(names)
 	if len(names) == 0 {
-		return nil, fmt.Errorf("%s is not in the backup; it holds %s", abs, strings.Join(o.include, " "))
+		return nil, fmt.Errorf("%s %w; it holds %s", abs, ErrNotHeld, strings.Join(o.include, " "))
 	}
 	return slices.Compact(names), nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"b1000/internal/report"
@@ -104,7 +105,8 @@ func (s *remote) Begin(ctx context.Context, t Target) (Backup, error) {
 		if last := lastComplete(list, &t.Manifest); last != nil {
 			b.linkDest = append(b.linkDest, b.relative(last.Dir))
 		}
-		if left := unfinished(list, &t.Manifest); len(left) > 0 {
+		left := slices.DeleteFunc(unfinished(list, &t.Manifest), func(e Entry) bool { return e.Note == noTree })
+		if len(left) > 0 {
 			b.linkDest = append(b.linkDest, b.relative(left[len(left)-1].Dir))
 		}
 	}

@@ -394,6 +394,16 @@ func TestSeveralSourcesAndRelative(t *testing.T) {
 			same(t, src+"/default", got+src+"/default")
 			same(t, other, got+other)
 		}
+		rel.Exclude = []string{"hard"}
+		must(t, os.Remove(other+"/hard"))
+		p.backup(t, target(5), rel)
+		rel.ExcludeRegex = regexps("nothing like it")
+		p.backup(t, target(6), rel)
+		for _, e := range p.list(t)[4:] {
+			got := p.restored(t, e)
+			same(t, src+"/default", got+src+"/default")
+			same(t, other, got+other)
+		}
 	})
 }
 
@@ -423,6 +433,35 @@ func TestSplitCopiesTheSame(t *testing.T) {
 		must(t, err)
 		if info.Mode().Perm() != 0o644 {
 			t.Errorf("the first backup's file has mode %v now", info.Mode())
+		}
+	})
+}
+
+// The whole system, but for nearly all of it.
+func TestTheRootDirectoryAsASource(t *testing.T) {
+	everywhere(t, func(t *testing.T, p place) {
+		only, err := os.MkdirTemp("/", "b1000-root-")
+		must(t, err)
+		t.Cleanup(func() { os.RemoveAll(only) })
+		write(t, only+"/a/one", "1")
+		must(t, os.Chown(only+"/a", 5, 6))
+		must(t, os.Link(only+"/a/one", only+"/two"))
+		tree := treeOf("/")
+		for _, pattern := range []string{"/[!b]*", "/b[!1]*"} {
+			tree.Exclude = append(tree.Exclude, pattern)
+		}
+		roots, err := filepath.Glob("/b1000-root-*")
+		must(t, err)
+		for _, r := range roots {
+			if r != only {
+				tree.Exclude = append(tree.Exclude, r)
+			}
+		}
+		for n := range 3 {
+			p.backup(t, target(n), tree)
+			e := p.list(t)[n]
+			same(t, only, p.restored(t, e, filepath.Base(only))+only)
+			write(t, only+"/a/more", fmt.Sprint(n))
 		}
 	})
 }
