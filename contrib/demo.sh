@@ -37,7 +37,7 @@ direction = push
 type = full
 dest = disk1& disk2
 include = /etc $demo/notes
-keep_daily = 7
+keep = 7
 X
 chmod 600 "$B1000_CFG"
 
