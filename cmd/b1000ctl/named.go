@@ -127,6 +127,11 @@ func names(ctx context.Context, s source, paths []string) ([]string, error) {
 	return out, nil
 }
 
+// sameEverywhere reports whether an error would be the same with another copy.
+func sameEverywhere(err error) bool {
+	return errors.Is(err, store.ErrNoOrigin) || errors.Is(err, store.ErrNotHeld)
+}
+
 // hint is an error with what to do next.
 type hint struct {
 	error
@@ -146,8 +151,11 @@ func (a *app) fromFirst(ctx context.Context, all []source, f func(source) (final
 		if err == nil {
 			return nil
 		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
 		errs = append(errs, fmt.Errorf("from %s: %w", s.Dest.Name, err))
-		if final || ctx.Err() != nil {
+		if final {
 			break
 		}
 		if i+1 < len(all) {

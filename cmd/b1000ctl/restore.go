@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -87,7 +86,11 @@ func (a *app) restore(ctx context.Context, o restoreOptions, name string, paths 
 	}
 	a.loud(b)
 	r := restoring{app: a, host: h, backup: b, options: o}
-	if err := a.fromFirst(ctx, all, func(s source) (bool, error) { return r.from(ctx, s, paths) }); err != nil {
+	err = a.fromFirst(ctx, all, func(s source) (bool, error) { return r.from(ctx, s, paths) })
+	switch {
+	case r.refused != nil:
+		return r.refused
+	case err != nil:
 		if r.begun {
 			err = hint{err, "what was restored so far stays; the same command goes on from there"}
 		}
@@ -102,7 +105,8 @@ type restoring struct {
 	host    *host.Host
 	backup  host.Backup
 	options restoreOptions
-	agreed  bool // the question was answered with yes
+	agreed  bool  // the question was answered with yes
+	refused error // or otherwise
 	begun   bool
 	result  restored
 }
@@ -117,12 +121,12 @@ type part struct {
 func (r *restoring) from(ctx context.Context, s source, paths []string) (final bool, err error) {
 	list, err := names(ctx, s, paths)
 	if err != nil {
-		return errors.Is(err, store.ErrNoOrigin), err
+		return sameEverywhere(err), err
 	}
 	r.result = restored{Backup: newBackup(r.backup, r.now()), Destination: s.Dest.Name, DryRun: r.options.dry, Paths: append([]string{}, list...)}
 	parts, err := r.parts(ctx, s, list)
 	if err != nil {
-		return errors.Is(err, store.ErrNoOrigin), err
+		return sameEverywhere(err), err
 	}
 	for _, p := range parts {
 		r.result.To = append(r.result.To, p.to)
@@ -130,8 +134,8 @@ func (r *restoring) from(ctx context.Context, s source, paths []string) (final b
 	if r.options.dry {
 		return false, r.preview(ctx, s, parts)
 	}
-	if err := r.ask(ctx, parts, len(list)); err != nil {
-		return true, err
+	if r.refused = r.ask(ctx, parts, len(list)); r.refused != nil {
+		return true, r.refused
 	}
 	r.begun = true
 	return false, r.copy(ctx, s, parts)
@@ -222,16 +226,19 @@ func (r *restoring) copy(ctx context.Context, s source, parts []part) error {
 		defer bars.Close()
 	}
 	for _, p := range parts {
-		request := store.Restore{Paths: p.names, To: p.to}
-		end := func(error) {}
+		request := store.Return{Restore: store.Restore{Paths: p.names, To: p.to}, Afresh: r.options.inPlace}
+		show, end := func(store.Progress) {}, func(error) {}
 		if bars != nil {
 			task := bars.Start(s.Dest.Name, p.to)
-			request.Hooks.Progress = func(p store.Progress) {
+			show = func(p store.Progress) {
 				task.Update(progress.Progress{Done: p.Done, Total: p.Total, Percent: p.Percent, Files: p.Files})
 			}
-			end = task.Done
+			request.Hooks.Progress, end = show, task.Done
 		}
-		res, err := s.store.Restore(ctx, s.Entry, request)
+		res, err := store.BringBack(ctx, s.store, s.Entry, request)
+		if err == nil {
+			show(store.Progress{Done: res.Bytes, Total: res.Bytes, Percent: 100, Files: res.Files})
+		}
 		end(err)
 		if err != nil {
 			return err

@@ -59,7 +59,7 @@ func (a *app) show(ctx context.Context, o named, name string, paths []string) er
 		if flush := w.w.Flush(); flush != nil {
 			return true, fmt.Errorf("standard output: %w", flush)
 		}
-		return w.n > 0, err // half a listing cannot be taken back
+		return w.n > 0 || sameEverywhere(err), err // half a listing cannot be taken back
 	})
 }
 
