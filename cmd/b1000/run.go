@@ -167,8 +167,7 @@ func (s *session) job(ctx context.Context, sel plan.Selection) {
 	instances, err := s.instances(ctx, sel)
 	if err != nil {
 		q := s.host.Request(sel.Job, sel.Instance, s.copyOnly)
-		start := time.Now().Truncate(time.Second)
-		rep := s.runner.Refuse(ctx, q, start, err)
+		rep := s.runner.Refuse(ctx, q, err)
 		s.add(run.Outcome{Job: sel.Job.Name, Runs: []report.Run{rep}})
 		return
 	}
@@ -210,7 +209,7 @@ func (s *session) instances(ctx context.Context, sel plan.Selection) ([]string, 
 	if s.copyOnly {
 		return s.kept[sel.Job.Name], nil
 	}
-	return plan.Instances(ctx, sel.Job, s.host.Env(time.Now()), s.host.Shell())
+	return s.host.Instances(ctx, sel.Job)
 }
 
 // readKept finds out what has something left to copy. A kept run that cannot be

@@ -100,9 +100,23 @@ func (h *Host) Request(j *config.Job, instance string, copyOnly bool) run.Reques
 			return p, supported(p)
 		},
 		Bare: func(start time.Time) *plan.Run {
-			return &plan.Run{Job: j.Name, Instance: instance, Host: h.Name, Direction: j.Direction, Type: j.Type, Start: start, Reports: usable(j.Reports), Settings: j}
+			return h.bare(j, instance, start)
 		},
 	}
+}
+
+// bare is a run that cannot be planned. Of a job without faults it has the
+// script to tell of that, if that needs nothing which could not be found out.
+func (h *Host) bare(j *config.Job, instance string, start time.Time) *plan.Run {
+	r := &plan.Run{
+		Job: j.Name, Instance: instance, Host: h.Name, Direction: j.Direction, Type: j.Type, Start: start,
+		BackupDir: j.BackupDir, Reports: usable(j.Reports), Settings: j,
+	}
+	known := map[string]string{"name": j.Name, "host": h.Name, "instance": instance, "start_time": r.StartTime()}
+	if text, err := j.Expand("on_failure", known); err == nil && len(j.Problems) == 0 {
+		r.OnFailure = text
+	}
+	return r
 }
 
 // supported refuses what this version would leave out of a backup.
@@ -143,12 +157,14 @@ func usable(all []*config.Report) (list []*config.Report) {
 	return list
 }
 
-// Runner makes runs on this host, with its log.
+// Runner makes runs on this host, with its log and metrics.
 func (h *Host) Runner(log *slog.Logger) *run.Runner {
-	return &run.Runner{
+	r := &run.Runner{
 		Memory:  memory{h.State},
 		Open:    func(c plan.Copy) (store.Store, error) { return h.Store(c.Dest) },
 		Reports: func(p *plan.Run) run.Reporter { return delivery.New(p.Reports, h.State, log) },
 		Log:     log, Now: time.Now, Program: "b1000 " + Version,
 	}
+	h.measure(r)
+	return r
 }

@@ -106,13 +106,19 @@ func (r *Runner) takeUp(ctx context.Context, q Request, kept report.Run) report.
 func (r *Runner) fresh(ctx context.Context, q Request, start time.Time) report.Run {
 	p, err := q.Plan(ctx, start, nil)
 	if err != nil {
-		return r.Refuse(ctx, q, start, err)
+		return r.refuse(ctx, q, start, err)
 	}
 	return r.Run(ctx, p)
 }
 
-// Refuse reports a run that cannot begin as a failed one.
-func (r *Runner) Refuse(ctx context.Context, q Request, start time.Time, why error) report.Run {
+// Refuse reports that nothing could begin, not even as far as the instances are
+// known, as a failed run.
+func (r *Runner) Refuse(ctx context.Context, q Request, why error) report.Run {
+	return r.refuse(ctx, q, r.moment(ctx, q, r.Now().Truncate(time.Second), nil), why)
+}
+
+// refuse reports a run that cannot begin as a failed one.
+func (r *Runner) refuse(ctx context.Context, q Request, start time.Time, why error) report.Run {
 	bare := q.Bare(start)
 	t := r.task(bare, newReport(bare))
 	return t.finish(ctx, why)

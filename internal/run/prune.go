@@ -74,6 +74,9 @@ func (t *task) prune(ctx context.Context) {
 		if err == nil {
 			var all []Pruned
 			all, err = Prune(ctx, s, key, Rules(c), t.Now(), false)
+			if t.Pruned != nil {
+				t.Pruned(t.plan, c.Dest.Name, all, err)
+			}
 			for _, p := range all {
 				if p.Deleted {
 					t.log.Info(fmt.Sprintf("%s: deleted %s: %s", c.Dest.Name, p.Entry.Location, p.Reason))

@@ -36,7 +36,7 @@ type Memory interface {
 	Remember(*report.Run) error
 }
 
-// Runner runs jobs. All fields but Progress are needed.
+// Runner runs jobs. All fields but Progress and Pruned are needed.
 type Runner struct {
 	Memory  Memory
 	Open    func(plan.Copy) (store.Store, error) // the store behind a copy
@@ -48,6 +48,9 @@ type Runner struct {
 	// Progress, if not nil, returns who is told of a copy as it goes on. end is
 	// called once with the copy's error.
 	Progress func(name, destination string) (tell func(store.Progress), end func(error))
+
+	// Pruned, if not nil, is told of what Prune returned after a good run.
+	Pruned func(p *plan.Run, destination string, all []Pruned, err error)
 }
 
 // Reporter delivers the states of one run.
