@@ -118,7 +118,7 @@ func (w *work) once(ctx context.Context) (again bool) {
 		for _, warning := range res.Warnings {
 			log.Warn("copy to " + w.copy.Dest.Name + ": " + warning)
 		}
-		log.Info(fmt.Sprintf("copied to %s: %d files, %d bytes, %d sent, %s", w.copy.Dest.Name, res.Files, res.Bytes, res.Sent, where))
+		telling(log, EventCopyDone).Info(fmt.Sprintf("copied to %s: %d files, %d bytes, %d sent, %s", w.copy.Dest.Name, res.Files, res.Bytes, res.Sent, where))
 		return false
 	}
 	err = fmt.Errorf("copy to %s: %w", w.copy.Dest.Name, err)
@@ -127,7 +127,7 @@ func (w *work) once(ctx context.Context) (again bool) {
 	if again {
 		log.Warn(fmt.Sprintf("%v; trying again in %v (%d of %d)", err, w.plan.CopyRetryMinSleep, w.tries, w.plan.CopyRetries))
 	} else {
-		log.Error(err.Error())
+		telling(log, EventCopyFailed).Error(err.Error())
 	}
 	return again
 }

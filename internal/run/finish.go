@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"b1000/internal/report"
 )
@@ -24,7 +25,9 @@ func (t *task) finish(ctx context.Context, err error) report.Run {
 	if err != nil {
 		_ = t.script(ctx, call{name: "on_failure", command: t.plan.OnFailure, limit: cleanupLimit, soFar: err})
 	}
-	t.out.Final(ctx, func(undelivered []string) report.Run {
+	var undelivered []string
+	t.out.Final(ctx, func(lines []string) report.Run {
+		undelivered = lines
 		t.live.change(func(r *report.Run) {
 			r.End = t.Now()
 			r.Warnings = append(r.Warnings, undelivered...)
@@ -38,7 +41,7 @@ func (t *task) finish(ctx context.Context, err error) report.Run {
 	if err := t.Memory.Remember(&rep); err != nil {
 		t.log.Error("the result of the run could not be noted", "error", err)
 	}
-	t.logResult(rep)
+	t.logResult(rep, undelivered)
 	return rep
 }
 
@@ -50,17 +53,21 @@ func warned(r *report.Run) bool {
 	return n > 0
 }
 
-func (t *task) logResult(r report.Run) {
+func (t *task) logResult(r report.Run, undelivered []string) {
 	text := fmt.Sprintf("ended %s after %v", r.Status, r.End.Sub(r.Start).Round(1e9))
 	for _, w := range r.Warnings {
-		t.log.Warn(w)
+		log := t.log
+		if slices.Contains(undelivered, w) {
+			log = telling(log, EventUndelivered)
+		}
+		log.Warn(w)
 	}
 	switch r.Status {
 	case report.OK:
-		t.log.Info(text)
+		telling(t.log, EventOK).Info(text)
 	case report.Warning:
-		t.log.Warn(text)
+		telling(t.log, EventWarning).Warn(text)
 	default:
-		t.log.Error(text + ": " + r.Error)
+		telling(t.log, EventFailed).Error(text + ": " + r.Error)
 	}
 }

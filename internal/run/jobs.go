@@ -56,7 +56,7 @@ func (r *Runner) Do(ctx context.Context, q Request) Outcome {
 	defer lock.Close()
 	kept, err := r.Memory.Kept(q.Job, q.Instance)
 	if err != nil { // one that can be read is still taken up
-		r.Log.Error("kept runs: "+err.Error(), "thread", report.JobName(q.Job, q.Instance))
+		r.Log.With("thread", report.JobName(q.Job, q.Instance), "job", q.Job, "instance", q.Instance).Error("kept runs: " + err.Error())
 	}
 	var taken []report.Run
 	for _, k := range kept {

@@ -79,7 +79,7 @@ func (t *task) prune(ctx context.Context) {
 			}
 			for _, p := range all {
 				if p.Deleted {
-					t.log.Info(fmt.Sprintf("%s: deleted %s: %s", c.Dest.Name, p.Entry.Location, p.Reason))
+					telling(t.log, EventPruned).With("destination", c.Dest.Name).Info(fmt.Sprintf("%s: deleted %s: %s", c.Dest.Name, p.Entry.Location, p.Reason))
 				}
 			}
 		}

@@ -79,7 +79,8 @@ const (
 type task struct {
 	*Runner
 	plan    *plan.Run
-	log     *slog.Logger
+	base    *slog.Logger // knows the run
+	log     *slog.Logger // knows the step as well
 	out     Reporter
 	live    *live
 	resumed bool
@@ -124,17 +125,21 @@ func (r *Runner) End(ctx context.Context, p *plan.Run, kept report.Run) report.R
 
 func (r *Runner) task(p *plan.Run, rep report.Run) *task {
 	t := &task{Runner: r, plan: p, out: r.Reports(p)}
-	t.log = r.Log.With("thread", rep.Name(), "job", rep.Job, "instance", rep.Instance, "run", rep.ID)
+	t.base = r.Log.With("thread", rep.Name(), "job", rep.Job, "instance", rep.Instance, "run", rep.ID)
+	t.logStep(rep.Step)
 	t.live = &live{rep: rep, tell: t.out.Update}
 	return t
 }
+
+// logStep makes the log know the step. No copy is under way then.
+func (t *task) logStep(s report.Step) { t.log = t.base.With("step", string(s)) }
 
 // all is an ordinary run's course.
 func (t *task) all(ctx context.Context) error {
 	ctx, cancel := t.limit(ctx)
 	defer cancel()
 	t.live.change(func(*report.Run) {})
-	t.log.Info("started, backup " + t.plan.ID())
+	telling(t.log, EventStarted).Info("started, backup " + t.plan.ID())
 	if err := t.pre(ctx); err != nil {
 		return err
 	}
@@ -152,6 +157,7 @@ func (t *task) limit(ctx context.Context) (context.Context, context.CancelFunc) 
 // pre runs the script before the copies. Where it fails there is nothing to
 // copy and nothing to clean up; where it is interrupted there may be.
 func (t *task) pre(ctx context.Context) error {
+	t.logStep(report.StepPre)
 	t.live.change(func(rep *report.Run) { rep.Step = report.StepPre })
 	err := t.script(ctx, call{name: "pre", command: t.plan.Pre, limit: t.plan.PreTimeout})
 	switch {
@@ -168,11 +174,13 @@ func (t *task) pre(ctx context.Context) error {
 // run is kept and post has to wait, so that the data is still there for the
 // next try.
 func (t *task) copyAndPost(ctx context.Context) error {
+	t.logStep(report.StepCopying)
 	t.live.change(func(rep *report.Run) { rep.Step = report.StepCopying })
 	t.keep()
 	err := t.copies(ctx)
 	if err != nil && ctx.Err() == nil {
-		t.skip("post", t.plan.Post, "copies are left to make: b1000 -c "+report.JobName(t.plan.Job, t.plan.Instance))
+		telling(t.log, EventKept).Warn("copies are left to make: b1000 -c " + report.JobName(t.plan.Job, t.plan.Instance))
+		t.skip("post", t.plan.Post, "copies are left to make")
 		t.keep()
 		return err
 	}
@@ -180,6 +188,7 @@ func (t *task) copyAndPost(ctx context.Context) error {
 	if err := errors.Join(err, t.post(ctx, err)); err != nil {
 		return err
 	}
+	t.logStep(report.StepDone)
 	t.live.change(func(rep *report.Run) { rep.Step = report.StepDone })
 	if ctx.Err() == nil {
 		t.prune(ctx)
@@ -199,6 +208,7 @@ func (t *task) post(ctx context.Context, soFar error) error {
 			cancel(context.Cause(ctx))
 		}
 	})()
+	t.logStep(report.StepPost)
 	err := t.script(own, call{name: "post", command: t.plan.Post, limit: t.plan.PostTimeout, soFar: soFar})
 	t.live.change(func(rep *report.Run) { rep.Step = report.StepPost })
 	return err

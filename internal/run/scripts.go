@@ -26,7 +26,8 @@ func (t *task) script(ctx context.Context, c call) error {
 		return nil
 	}
 	label := scriptName(c.command)
-	print := func(line string) { t.log.Info("[" + label + "] " + line) }
+	log := t.log // a grandchild that outlives the script prints on in another step
+	print := func(line string) { log.Info("[" + label + "] " + line) }
 	start := t.Now()
 	t.log.Info(c.name + ": " + label + " started")
 	err := process.Run(ctx, process.Command{
