@@ -69,7 +69,7 @@ func (h *Host) Store(d *config.Dest) (store.Store, error) {
 		return nil, fmt.Errorf("destination %q: type %s is not supported by this version", d.Name, d.Type)
 	}
 	return store.Open(store.Settings{
-		Name: d.Name, Path: d.Path, PasswordFile: os.ExpandEnv(d.PasswordFile), Compress: d.Compress,
+		Name: d.Name, Path: d.Path, PasswordFile: os.ExpandEnv(d.PasswordFile), Password: d.Password, Compress: d.Compress,
 		BWLimit: d.BWLimit, Split: d.Split, Extra: d.RsyncOptions, Host: h.Name,
 	})
 }

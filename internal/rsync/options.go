@@ -4,6 +4,7 @@
 package rsync
 
 import (
+	"io"
 	"os"
 	"strconv"
 	"strings"
@@ -33,6 +34,7 @@ type Options struct {
 	Remote       bool // the other end is another machine: keep partial files, watch the connection
 	Daemon       bool // the other end is a daemon: limit the time to connect
 	PasswordFile string
+	Password     string // instead of PasswordFile; rsync reads it from its standard input
 	Compress     string // as --compress-choice; "" or "no" none
 	BWLimit      string // as --bwlimit
 	Verbosity    int    // 1 to 3; above 1 each name is logged
@@ -78,6 +80,7 @@ func (o Options) args() []string {
 	add(o.Remote, ioTimeout, "--partial-dir="+PartialDir)
 	add(o.Daemon, connectTimeout)
 	add(o.PasswordFile != "", "--password-file="+o.PasswordFile)
+	add(o.PasswordFile == "" && o.Password != "", "--password-file=-")
 	add(o.Compress != "" && o.Compress != "no", "-z", "--compress-choice="+o.Compress)
 	add(o.BWLimit != "", "--bwlimit="+o.BWLimit)
 	add(true, "--outbuf=L", "--no-human-readable", "--stats", "-8")
@@ -89,6 +92,14 @@ func (o Options) args() []string {
 	a = append(a, "--")
 	a = append(a, o.Sources...)
 	return append(a, o.Dest)
+}
+
+// stdin is what rsync reads: the password, if that is not in a file.
+func (o Options) stdin() io.Reader {
+	if o.PasswordFile != "" || o.Password == "" {
+		return nil
+	}
+	return strings.NewReader(o.Password + "\n")
 }
 
 // itemPrefix marks the lines of --out-format among rsync's others.

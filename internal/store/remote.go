@@ -26,14 +26,14 @@ type remote struct {
 // options are what every rsync to this store has in common.
 func (s *remote) options() rsync.Options {
 	o := rsync.Options{
-		Remote: true, Daemon: s.ssh == nil, PasswordFile: s.PasswordFile,
+		Remote: true, Daemon: s.ssh == nil, PasswordFile: s.PasswordFile, Password: s.Password,
 		Compress: s.Compress, BWLimit: s.BWLimit, Extra: s.Extra,
 	}
 	if s.Compress == "" {
 		o.Compress = "zstd"
 	}
 	if s.ssh != nil {
-		o.PasswordFile = ""
+		o.PasswordFile, o.Password = "", ""
 		o.Extra = append(s.ssh.shellOption(s.Extra), o.Extra...)
 	}
 	return o

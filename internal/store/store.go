@@ -24,6 +24,7 @@ type Settings struct {
 	Name         string // the destination's name, for messages
 	Path         string // directory, rsync://[user@]host[:port]/module[/dir], or [user@]host:/dir
 	PasswordFile string // of an rsync daemon
+	Password     string // of an rsync daemon, where there is no PasswordFile
 	Compress     string // "" means zstd where the store is remote
 	BWLimit      string
 	Split        int      // rsyncs over parts of a tree at once, where the store is remote and BWLimit is not set
