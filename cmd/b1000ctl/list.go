@@ -12,6 +12,7 @@ import (
 
 	"b1000/internal/config"
 	"b1000/internal/host"
+	"b1000/internal/plan"
 	"b1000/internal/progress"
 	"b1000/internal/report"
 	"b1000/internal/run"
@@ -135,9 +136,9 @@ func (a *app) list(ctx context.Context, o listOptions, args []string) error {
 // to be configured.
 func jobAndInstance(h *host.Host, arg string, any bool) (job, instance string, err error) {
 	if !any {
-		list, err := selected(h, []string{arg})
+		list, err := plan.Selected(h.Config, []string{arg})
 		if err != nil {
-			return "", "", fmt.Errorf("%w; --all lists what is not configured as well", err)
+			return "", "", usage("%w; --all lists what is not configured as well", err)
 		}
 		return list[0].Job.Name, list[0].Instance, nil
 	}

@@ -23,8 +23,8 @@ func main() {
 	go func() { cancel(fmt.Errorf("%w by signal %v", run.ErrInterrupted, <-signals)) }()
 	os.Exit(env{
 		args: os.Args[1:], stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
-		isTerminal: func() bool { return term.IsTerminal(0) && term.IsTerminal(1) },
-		getenv:     os.Getenv, now: time.Now,
+		answers: func() bool { return term.IsTerminal(0) }, watched: func() bool { return term.IsTerminal(1) },
+		getenv: os.Getenv, now: time.Now,
 	}.run(ctx))
 }
 
@@ -33,7 +33,8 @@ type env struct {
 	args           []string
 	stdin          io.Reader
 	stdout, stderr io.Writer
-	isTerminal     func() bool // whether a person sees stdout and answers on stdin
+	answers        func() bool // whether a person sits at stdin
+	watched        func() bool // and looks at stdout
 	getenv         func(string) string
 	now            func() time.Time
 }

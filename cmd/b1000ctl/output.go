@@ -173,7 +173,7 @@ func reason(err error) string {
 // confirm asks for a yes. Without somebody to answer it is an error that says
 // what to do.
 func (a *app) confirm(ctx context.Context, question string) error {
-	if !a.isTerminal() {
+	if !a.answers() {
 		return usage("%s: nobody is there to ask; say --yes", question)
 	}
 	fmt.Fprintf(a.stderr, "%s? [y/N] ", printable(question))

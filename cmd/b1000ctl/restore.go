@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -68,8 +69,11 @@ func (a *app) restore(ctx context.Context, o restoreOptions, name string, paths 
 		return usage("where to? say --to DIR, or --in-place")
 	}
 	for _, p := range paths {
-		if p == "" {
+		switch {
+		case p == "":
 			return usage("an empty PATH names nothing; leave it away for all of the backup")
+		case slices.Contains(strings.Split(p, "/"), ".."):
+			return usage("%q: a PATH has no .. in it", p)
 		}
 	}
 	h, err := a.load()
@@ -91,7 +95,7 @@ func (a *app) restore(ctx context.Context, o restoreOptions, name string, paths 
 	case r.refused != nil:
 		return r.refused
 	case err != nil:
-		if r.begun {
+		if r.begun && ctx.Err() != nil {
 			err = hint{err, "what was restored so far stays; the same command goes on from there"}
 		}
 		return err
@@ -221,7 +225,7 @@ func (r *restoring) ask(ctx context.Context, parts []part, asked int) error {
 // copy copies the parts, with a bar each where somebody looks on.
 func (r *restoring) copy(ctx context.Context, s source, parts []part) error {
 	var bars progress.Printer
-	if r.isTerminal() && !r.json {
+	if r.watched() && !r.json {
 		bars = progress.New(r.stdout, true)
 		defer bars.Close()
 	}
