@@ -17,7 +17,7 @@ func main() {
 	// reach the scripts as well, which count on it.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	ctx, stop := interruptible()
-	code := program{args: os.Args[1:], stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}.run(ctx)
+	code := program{args: os.Args[1:], stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv, service: takeService()}.run(ctx)
 	stop()
 	os.Exit(code)
 }
@@ -44,4 +44,5 @@ type program struct {
 	args           []string
 	stdout, stderr io.Writer
 	getenv         func(string) string
+	service        service
 }

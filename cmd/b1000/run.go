@@ -108,10 +108,18 @@ func (p program) jobs(ctx context.Context, o options) (int, error) {
 	if err := h.OpenState(); err != nil {
 		return run.ExitUsage, fmt.Errorf("status_dir: %w", err)
 	}
-	out := openOutput(h.Config.Global, p.stdout, p.stderr)
+	out := p.openOutput(h.Config.Global)
 	defer out.close()
+	board, hide := openBoard(ctx, p.service.socket, out.log)
+	defer hide()
 	s := session{host: h, runner: h.Runner(out.log), copyOnly: o.copyOnly, slots: make(chan struct{}, h.Config.Global.Parallel)}
-	s.runner.Progress = out.progress()
+	s.runner.Progress = board.progress(out.progress())
+	s.runner.Reports = board.reports(s.runner.Reports)
+	if !o.copyOnly && p.service.fansOut(selected) {
+		var done func()
+		s.units, done = openUnits(ctx, out.log, board)
+		defer done()
+	}
 	outcomes := s.all(ctx, selected)
 	for _, c := range outcomes {
 		for _, e := range []error{c.Busy, c.Err} {
@@ -142,6 +150,7 @@ type session struct {
 	runner   *run.Runner
 	copyOnly bool
 	slots    chan struct{} // as many as [global] parallel allows
+	units    *units        // not nil: each instance runs in a unit of its own
 
 	kept map[string][]string // with copyOnly: the instances of each job that have something left to copy
 
@@ -177,7 +186,11 @@ func (s *session) job(ctx context.Context, sel plan.Selection) {
 		s.slots <- struct{}{}
 		wg.Go(func() {
 			defer func() { <-s.slots; <-limit }()
-			s.add(s.runner.Do(ctx, s.host.Request(sel.Job, instance, s.copyOnly)))
+			if s.units != nil {
+				s.add(s.units.run(ctx, sel.Job.Name, instance))
+			} else {
+				s.add(s.runner.Do(ctx, s.host.Request(sel.Job, instance, s.copyOnly)))
+			}
 		})
 	}
 	wg.Wait()

@@ -39,6 +39,9 @@ type localBackup struct {
 func (b *localBackup) Tree(ctx context.Context, t Tree) (Result, error) {
 	t = t.without(b.store.Path)
 	if !b.target.full() {
+		if err := t.enough(ctx, b.store.Extra); err != nil {
+			return Result{}, err
+		}
 		return b.copyAll(ctx, t)
 	}
 	if b.tried {

@@ -283,6 +283,9 @@ func (b *remoteBackup) Tree(ctx context.Context, t Tree) (Result, error) {
 		}
 		o.IgnoreExisting = b.target.full() && len(b.linkDest) > 0
 	}
+	if err := t.enough(ctx, b.store.Extra); err != nil {
+		return Result{}, err
+	}
 	done, err := choose(ctx, t, &o, b.store.TempDir)
 	if err != nil {
 		return Result{}, err
