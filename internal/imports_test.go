@@ -29,11 +29,12 @@ var may = map[string]string{
 	"internal/reportdb/mariadbtest": "",
 	"internal/state":                "report",
 	"internal/delivery":             "config report reportdb reportfile state",
-	"internal/host":                 "config delivery plan report rsync run state store systemd",
+	"internal/host":                 "config delivery metrics plan report rsync run state store systemd",
 	"internal/logfile":              "",
+	"internal/metrics":              "report",
 	"internal/progress":             "",
 	"internal/systemd":              "",
-	"cmd/b1000":                     "config host logfile plan progress report run store",
+	"cmd/b1000":                     "config host logfile plan progress report run store systemd",
 	"cmd/b1000ctl":                  "config delivery host plan progress report reportdb retention rsync run state store systemd",
 }
 

@@ -66,7 +66,7 @@ func New(w io.Writer, format, level string) (slog.Handler, error) {
 	if err != nil {
 		return nil, fmt.Errorf("log format: %w", err)
 	}
-	threshold, err := parseLevel(level)
+	threshold, err := ParseLevel(level)
 	if err != nil {
 		return nil, err
 	}
@@ -76,7 +76,8 @@ func New(w io.Writer, format, level string) (slog.Handler, error) {
 	}, nil
 }
 
-func parseLevel(s string) (slog.Level, error) {
+// ParseLevel is the level of a name as log_level has it (see [New]).
+func ParseLevel(s string) (slog.Level, error) {
 	switch strings.ToUpper(s) {
 	case "DEBUG":
 		return slog.LevelDebug, nil
