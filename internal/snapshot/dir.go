@@ -24,8 +24,10 @@ type dir struct {
 	bases    []int // -1: not in that base
 	st       unix.Statx_t
 
-	rest  atomic.Bool  // rsync has something to do in it or below it
-	parts atomic.Int32 // itself and the directories in it that are not finished
+	rest   atomic.Bool  // rsync has something to do in it or below it
+	listed atomic.Bool  // an entry in it or below it is in the list, which makes rsync finish it too
+	waits  atomic.Bool  // an entry in it may still be linked after it has been left
+	parts  atomic.Int32 // itself and the directories in it that are not finished
 
 	away []inode // after suspend: source, target and bases
 }

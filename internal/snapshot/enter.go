@@ -29,6 +29,7 @@ func (k *worker) enter(d *dir, name []byte) *dir {
 		k.n.Dirs++
 		k.restDir(d, plain(name)) // rsync makes it, but does not look into it
 		d.rest.Store(true)
+		d.listed.Store(true)
 	}
 	return nil
 }
@@ -88,7 +89,6 @@ func (k *worker) leave(d *dir) {
 func (k *worker) end(d *dir) {
 	defer d.close()
 	if d.place {
-		d.inc.rest.Store(d.rest.Load())
 		return
 	}
 	if !k.stopped() {
@@ -96,6 +96,7 @@ func (k *worker) end(d *dir) {
 	}
 	if d.up != nil && d.rest.Load() {
 		d.up.rest.Store(true)
+		d.up.listed.Store(true)
 	}
 	if d.up != nil && d.up.away != nil {
 		if err := d.up.resume(d); err != nil {

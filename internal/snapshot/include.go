@@ -122,16 +122,14 @@ func descend(fd int, rel string, before func(fd int, name string) error) (int, e
 
 // parents gives the directories above the includes (Name "usr/local/bin":
 // usr/local and usr) what their sources have. Where rsync has something to do
-// below one it sees to it itself, because they are implied by the list.
+// below one it does so again, because they are implied by the list.
 func (k *worker) parents() {
 	of := map[string]*include{}
-	dirty := map[string]bool{}
 	for _, inc := range k.includes {
 		for p := path.Dir(inc.Name); p != "."; p = path.Dir(p) {
 			if of[p] == nil {
 				of[p] = inc
 			}
-			dirty[p] = dirty[p] || inc.rest.Load()
 		}
 	}
 	names := make([]string, 0, len(of))
@@ -140,8 +138,8 @@ func (k *worker) parents() {
 	}
 	slices.SortFunc(names, func(a, b string) int { return strings.Compare(b, a) }) // inner ones first
 	for _, p := range names {
-		if dirty[p] || k.stopped() {
-			continue
+		if k.stopped() {
+			return
 		}
 		dst, err := descend(k.target, p, nil)
 		if err == nil {

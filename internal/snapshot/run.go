@@ -50,7 +50,6 @@ type include struct {
 	Source
 	above string // the directory that Name is below; "/" or without a slash at the end
 	mark  string // what stands before a name in the list: "usr/local/./"
-	rest  atomic.Bool
 }
 
 // inode identifies a file.

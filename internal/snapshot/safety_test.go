@@ -246,3 +246,23 @@ func TestTotalSize(t *testing.T) {
 		t.Errorf("bytes %s, want %s", got, want)
 	}
 }
+
+// A listed entry that goes away before rsync comes to it implies nothing: its
+// directory has to be as it should without rsync.
+func TestDirectoryOfAListedEntryThatGoesAway(t *testing.T) {
+	p := newPlace(t)
+	sample(p)
+	p.first()
+	p.must(os.Chmod(p.at("src/d/e/f"), os.ModeSetgid|0o750))
+	p.must(os.WriteFile(p.at("src/d/e/f/new"), []byte("1"), 0o600))
+	_, list, err := p.link("1", "2")
+	p.must(err)
+	if len(list) != 1 {
+		t.Fatalf("list %q", list)
+	}
+	info, err := os.Stat(p.at("2/src/d/e/f"))
+	p.must(err)
+	if info.Mode() != os.ModeDir|os.ModeSetgid|0o750 {
+		t.Errorf("mode %v", info.Mode())
+	}
+}

@@ -69,21 +69,26 @@ func stamp(a *attrs, src, dst int, st *unix.Statx_t) error {
 	return nil
 }
 
-// stamp finishes a directory below which nothing is left for rsync. One that
-// cannot be finished is handed to rsync, which can say why.
+// stamp finishes a directory. Where rsync has something to do in it or below it,
+// rsync finishes it once more, since the parents of what is listed are implied
+// (rsync(1), --relative): listing them too would double its work. One that is not
+// implied is listed: it cannot be finished here, so that rsync can say why, or
+// something may still be linked into it.
 func (k *worker) stamp(d *dir) {
 	top := d.up == nil // the target itself: rsync cannot be told of it alone
-	if top || !d.rest.Load() {
+	done := false
+	if top || !d.waits.Load() {
 		err := stamp(k.attrs, d.src, d.dst, &d.st)
 		switch {
 		case err == nil:
+			done = true
 		case top || broken(err):
 			k.fail(fmt.Errorf("%s: set attributes: %w", d.source(nil), err))
 		default:
 			d.rest.Store(true)
 		}
 	}
-	if d.rest.Load() && !top {
+	if d.rest.Load() && !top && !(done && d.listed.Load()) {
 		k.restDir(d, nil)
 	}
 }

@@ -150,6 +150,7 @@ func (k *worker) entry(d *dir, name []byte) (isDir bool) {
 		k.toRest(d, name)
 	case waits:
 		d.rest.Store(true)
+		d.waits.Store(true)
 	}
 	return false
 }
@@ -161,6 +162,7 @@ func (k *worker) toRest(d *dir, name []byte) {
 		return
 	}
 	d.rest.Store(true)
+	d.listed.Store(true)
 	k.n.Rest++
 	k.rest.put(d.inc, k.path(d), plain(name))
 }
