@@ -7,14 +7,12 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"b1000/internal/config"
 	"b1000/internal/host"
-	"b1000/internal/rsync"
 	"b1000/internal/run"
 	"b1000/internal/systemd"
 )
@@ -136,48 +134,15 @@ func (c *checking) result() error {
 	return status(code)
 }
 
-// minRsync is the oldest rsync that knows all that is asked of it.
-const minRsync = "3.2.7"
-
-func (c *checking) rsync(ctx context.Context) {
-	version, err := rsync.Version(ctx)
-	switch {
-	case err != nil:
-		c.add(resultFault, "rsync", "%s", strings.TrimPrefix(err.Error(), "rsync: "))
-	case older(version, minRsync):
-		c.add(resultFault, "rsync", "version %s is too old; install %s or later", version, minRsync)
-	default:
-		c.add(resultOK, "rsync", "version %s", version)
-	}
-}
-
-// older compares versions by their leading numbers: 3.2.7 is older than 3.10.0pre1.
-func older(a, b string) bool {
-	as, bs := strings.Split(a, "."), strings.Split(b, ".")
-	for i := range max(len(as), len(bs)) {
-		x, y := numberAt(as, i), numberAt(bs, i)
-		if x != y {
-			return x < y
-		}
-	}
-	return false
-}
-
-func numberAt(parts []string, i int) int {
-	if i >= len(parts) {
-		return 0
-	}
-	digits := strings.TrimLeft(parts[i], "0123456789")
-	n, _ := strconv.Atoi(strings.TrimSuffix(parts[i], digits))
-	return n
-}
-
 func (c *checking) reports() {
 	for _, r := range c.host.Config.Reports() {
 		if len(r.Problems) > 0 {
 			continue
 		}
 		subject := fmt.Sprintf("report %q", r.Name)
+		if r.PasswordFile != "" {
+			c.judge(subject, private(os.ExpandEnv(r.PasswordFile)), resultFault, "password_file can be read")
+		}
 		switch r.Type {
 		case "sqlite":
 			c.judge(subject, writable(filepath.Dir(r.Path)), resultFault, r.Path)
@@ -191,30 +156,12 @@ func (c *checking) dests() {
 	for _, d := range c.host.Dests(nil) {
 		if len(d.Problems) == 0 {
 			_, err := c.host.Store(d)
+			if err == nil && d.PasswordFile != "" {
+				err = private(os.ExpandEnv(d.PasswordFile))
+			}
 			c.judge(fmt.Sprintf("destination %q", d.Name), err, resultFault, d.Path)
 		}
 	}
-}
-
-// writable reports whether files can be made in a directory, or in the first
-// one above it that is there, as it is made when it is needed.
-func writable(dir string) error {
-	info, err := os.Stat(dir)
-	for errors.Is(err, os.ErrNotExist) && filepath.Dir(dir) != dir {
-		dir = filepath.Dir(dir)
-		info, err = os.Stat(dir)
-	}
-	if err != nil {
-		return err
-	}
-	if !info.IsDir() {
-		return fmt.Errorf("%s is not a directory", dir)
-	}
-	f, err := os.CreateTemp(dir, ".b1000-check-")
-	if err != nil {
-		return fmt.Errorf("%s cannot be written to: %w", dir, errors.Unwrap(err))
-	}
-	return errors.Join(f.Close(), os.Remove(f.Name()))
 }
 
 // schedule checks an expression, by systemd.

@@ -141,8 +141,8 @@ func spareLast(all, doomed []host.Backup) error {
 	var errs []error
 	for _, d := range doomed {
 		for _, c := range d.Copies {
-			if c.Entry.State == report.Incomplete {
-				continue
+			if c.Entry.State == report.Incomplete && c.Entry.Day != "" {
+				continue // but a sync backup that broke off may be all that there is
 			}
 			if !slices.ContainsFunc(all, func(b host.Backup) bool { return stays(b, d, doomed, c.Dest.Name) }) {
 				errs = append(errs, fmt.Errorf("backup %s: is the last good one of %s, host %s, at %s; say --last if it is to go all the same",

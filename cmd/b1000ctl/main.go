@@ -20,7 +20,10 @@ func main() {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP)
-	go func() { cancel(fmt.Errorf("%w by signal %v", run.ErrInterrupted, <-signals)) }()
+	go func() {
+		cancel(fmt.Errorf("%w by signal %v", run.ErrInterrupted, <-signals))
+		signal.Stop(signals) // a second one ends what hangs
+	}()
 	os.Exit(env{
 		args: os.Args[1:], stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr,
 		answers: func() bool { return term.IsTerminal(0) }, watched: func() bool { return term.IsTerminal(1) },

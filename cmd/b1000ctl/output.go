@@ -101,6 +101,13 @@ func table(w io.Writer, rows [][]string) {
 	}
 }
 
+// indent prints the lines of a text below the line that it belongs to.
+func indent(w io.Writer, text string) {
+	for line := range strings.Lines(lines(text)) {
+		fmt.Fprintf(w, "    %s\n", strings.TrimRight(line, "\n"))
+	}
+}
+
 // orDash is a cell of a table that must not look forgotten.
 func orDash(s string) string {
 	if s == "" {

@@ -38,6 +38,7 @@ type standing struct {
 	State         host.Condition `json:"state"`
 	Reason        string         `json:"reason"`
 	Running       string         `json:"running"` // since when and by whom; "" where not
+	Doing         string         `json:"doing"`   // what its service says that it is doing; "" for nothing
 	LastRun       moment         `json:"last_run"`
 	LastEnd       moment         `json:"last_end"`
 	LastStatus    report.Status  `json:"last_status"`    // OK, WARNING, FAILED; "" for no run
@@ -98,6 +99,7 @@ func (a *app) status(ctx context.Context, args []string) error {
 			res.Notes = append(res.Notes, e.Error())
 		}
 	}
+	a.askManager(ctx, h, &res)
 	if code == run.ExitOK && len(res.Undelivered)+len(res.Kept) > 0 {
 		code = run.ExitWarning
 	}
@@ -154,10 +156,9 @@ func statusTable(w io.Writer, res statusResult, now time.Time) {
 	table(&b, rows)
 	for i, line := range strings.SplitAfter(b.String(), "\n") {
 		io.WriteString(w, line)
-		if i > 0 && i <= len(res.Jobs) && res.Jobs[i-1].Reason != "" {
-			for text := range strings.Lines(lines(res.Jobs[i-1].Reason)) {
-				fmt.Fprintf(w, "    %s\n", strings.TrimRight(text, "\n"))
-			}
+		if i > 0 && i <= len(res.Jobs) {
+			indent(w, res.Jobs[i-1].Reason)
+			indent(w, res.Jobs[i-1].Doing)
 		}
 	}
 	for _, k := range res.Kept {
