@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -54,7 +55,11 @@ type age struct {
 
 // metricsDir is the textfile directory; false where none is set.
 func (h *Host) metricsDir() (metrics.Dir, bool) {
-	return metrics.Dir{Path: h.Config.Global.TextfileDir, Config: h.Config.Path}, h.Config.Global.TextfileDir != ""
+	file, err := filepath.Abs(h.Config.Path)
+	if err != nil {
+		file = h.Config.Path
+	}
+	return metrics.Dir{Path: h.Config.Global.TextfileDir, Config: file}, h.Config.Global.TextfileDir != ""
 }
 
 // measure makes the runs of r write metrics, if a directory for them is set.
