@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"time"
 
@@ -73,6 +75,9 @@ func (e env) run(ctx context.Context) int {
 	}
 	if end.err != nil {
 		a.say("b1000ctl: %s", lines(end.err.Error()))
+		if errors.Is(end.err, fs.ErrPermission) && os.Geteuid() != 0 {
+			a.say("hint: run it as root")
+		}
 	}
 	if run.Interrupted(context.Cause(ctx)) {
 		return run.ExitInterrupted

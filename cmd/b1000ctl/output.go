@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -162,7 +163,7 @@ type unreachable struct {
 func (a *app) missing(list []host.Unreachable) []unreachable {
 	out := []unreachable{}
 	for _, u := range list {
-		text := u.Err.Error()
+		text := strings.Join(slices.Compact(strings.Split(u.Err.Error(), "\n")), "; ")
 		out = append(out, unreachable{u.Dest, text})
 		a.say("b1000ctl: destination %q could not be asked: %s", u.Dest, lines(text))
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -89,6 +88,9 @@ func (a *app) restore(ctx context.Context, o restoreOptions, name string, paths 
 	}
 	a.loud(b)
 	r := restoring{app: a, host: h, backup: b, options: o}
+	if err := r.outside(); err != nil {
+		return err
+	}
 	err = a.fromFirst(ctx, all, func(s source) (bool, error) { return r.from(ctx, s, paths) })
 	switch {
 	case r.refused != nil:
@@ -147,8 +149,7 @@ func (r *restoring) from(ctx context.Context, s source, paths []string) (final b
 // parts says what goes where.
 func (r *restoring) parts(ctx context.Context, s source, list []string) ([]part, error) {
 	if !r.options.inPlace {
-		to, err := filepath.Abs(r.options.to)
-		return []part{{to, list}}, err
+		return []part{{r.options.to, list}}, nil
 	}
 	top, err := store.Top(ctx, s.store, s.Entry)
 	if err != nil {
@@ -179,46 +180,6 @@ func (r *restoring) parts(ctx context.Context, s source, list []string) ([]part,
 		parts[i].names = append(parts[i].names, clean)
 	}
 	return parts, nil
-}
-
-// ask makes sure that files in use are replaced only where somebody wants it.
-func (r *restoring) ask(ctx context.Context, parts []part, asked int) error {
-	if r.agreed {
-		return nil
-	}
-	r.agreed = true
-	if os.Geteuid() != 0 {
-		r.say("note: without root the owners of files are not restored")
-	}
-	if !r.options.inPlace {
-		if list, err := os.ReadDir(parts[0].to); err == nil && len(list) > 0 {
-			r.say("note: %s is not empty; files of the same name are replaced, nothing is deleted", printable(parts[0].to))
-		}
-		return nil
-	}
-	if r.options.yes {
-		return nil
-	}
-	var over []string
-	n := 0
-	for _, p := range parts {
-		n += len(p.names)
-		for _, name := range p.names {
-			over = append(over, filepath.Join(p.to, name))
-		}
-	}
-	if len(over) > 8 {
-		over = append(over[:8], fmt.Sprintf("and %d more", len(over)-8))
-	}
-	what := "everything"
-	if asked > 0 {
-		what = plural(int64(n), "path")
-	}
-	of := ""
-	if r.backup.Host != r.host.Name {
-		of = " of host " + r.backup.Host
-	}
-	return r.confirm(ctx, fmt.Sprintf("restore %s of %s%s, %s, over %s", what, r.backup.ID, of, when(r.backup.Start), strings.Join(over, ", ")))
 }
 
 // tell is the summary for people.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 
 	"b1000/internal/rsync"
 )
@@ -16,7 +17,9 @@ type Return struct {
 	Afresh bool
 }
 
-// BringBack is Store.Restore for a Return.
+// BringBack is Store.Restore for a Return. It never deletes anything: an
+// rsync_options = --delete is meant for the destination, not for what somebody
+// has where he restores to.
 func BringBack(ctx context.Context, s Store, e Entry, r Return) (rsync.Result, error) {
 	from, ok := s.(interface{ source() source })
 	if !ok && r.Afresh {
@@ -26,7 +29,7 @@ func BringBack(ctx context.Context, s Store, e Entry, r Return) (rsync.Result, e
 		return s.Restore(ctx, e, r.Restore)
 	}
 	src := from.source()
-	src.base.Extra = slices.Clone(src.base.Extra)
+	src.base.Extra = slices.DeleteFunc(slices.Clone(src.base.Extra), deletes)
 	if r.Afresh {
 		src.base.Extra = append(src.base.Extra, "--ignore-times")
 	}
@@ -36,4 +39,11 @@ func BringBack(ctx context.Context, s Store, e Entry, r Return) (rsync.Result, e
 		src.base.Extra = append(src.base.Extra, "--info=progress2")
 	}
 	return restore(ctx, src, e, r.Restore)
+}
+
+// deletes reports whether an option of rsync lets it remove what the other side
+// does not have: rsync(1), --delete, --force.
+func deletes(option string) bool {
+	name, _, _ := strings.Cut(option, "=")
+	return strings.HasPrefix(name, "--del") || name == "--force"
 }
