@@ -19,7 +19,7 @@ func TestACopyThatFailsIsTriedAgainBesideTheOthers(t *testing.T) {
 	r := s.start()
 	s.untilThere("hd/etc/*/vm*")
 	s.until("a copy that will be tried again", s.warned)
-	if got := s.rows()[0]; got.Status != "WARNING" && got.Over() {
+	if got := s.rows()[0]; got.Status != "WARNING" || got.Over() {
 		t.Errorf("while it is tried again: %+v", got)
 	}
 	d.Up(t)

@@ -55,6 +55,7 @@ func (t *task) failAll(err error) error {
 				c.Status, c.Error = report.CopyFailed, err.Error()
 			}
 		}
+		r.Status = standing(r)
 	})
 	return err
 }

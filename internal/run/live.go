@@ -24,9 +24,24 @@ func (l *live) change(f func(*report.Run)) {
 	l.tell(clone(l.rep))
 }
 
-// copy changes the report of one copy.
+// copy changes the report of one copy, and with it how the run stands.
 func (l *live) copy(i int, f func(*report.Copy)) {
-	l.change(func(r *report.Run) { f(&r.Copies[i]) })
+	l.change(func(r *report.Run) {
+		f(&r.Copies[i])
+		r.Status = standing(r)
+	})
+}
+
+// standing is the status of a run that is not over: WARNING as long as a copy
+// has failed and not been made since.
+func standing(r *report.Run) report.Status {
+	for _, c := range r.Copies {
+		switch {
+		case c.Status == report.CopyWarning, c.Status == report.CopyFailed, c.Status == report.CopyCopying && c.Attempts > 1:
+			return report.Warning
+		}
+	}
+	return report.OK
 }
 
 func (l *live) now() report.Run {
