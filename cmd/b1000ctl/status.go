@@ -41,11 +41,11 @@ type standing struct {
 	Doing         string         `json:"doing"`   // what its service says that it is doing; "" for nothing
 	LastRun       moment         `json:"last_run"`
 	LastEnd       moment         `json:"last_end"`
-	LastStatus    report.Status  `json:"last_status"`    // OK, WARNING, FAILED; "" for no run
-	LastGood      moment         `json:"last_good"`      // start of the newest good backup
-	LastGoodID    string         `json:"last_good_id"`   // of that
-	LastGoodWorst moment         `json:"last_good_at"`   // the same at the destination that is the furthest behind
-	WorstDest     string         `json:"last_good_dest"` // that destination
+	LastStatus    report.Status  `json:"last_status"`       // OK, WARNING, FAILED; "" for no run
+	LastGood      moment         `json:"last_good"`         // start of the newest good backup
+	LastGoodID    string         `json:"last_good_id"`      // of that
+	LastGoodWorst moment         `json:"worst_good"`        // the same at the destination that is the furthest behind
+	WorstDest     string         `json:"worst_destination"` // that destination
 	MaxAge        int64          `json:"max_age_seconds"`
 	NextRun       moment         `json:"next_run"`
 	Files         int64          `json:"files"`

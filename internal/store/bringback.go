@@ -2,9 +2,13 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"b1000/internal/rsync"
 )
@@ -28,6 +32,11 @@ func BringBack(ctx context.Context, s Store, e Entry, r Return) (rsync.Result, e
 	if !ok {
 		return s.Restore(ctx, e, r.Restore)
 	}
+	done, err := reading(s, e)
+	if err != nil {
+		return rsync.Result{}, err
+	}
+	defer done()
 	src := from.source()
 	src.base.Extra = slices.DeleteFunc(slices.Clone(src.base.Extra), deletes)
 	if r.Afresh {
@@ -39,6 +48,27 @@ func BringBack(ctx context.Context, s Store, e Entry, r Return) (rsync.Result, e
 		src.base.Extra = append(src.base.Extra, "--info=progress2")
 	}
 	return restore(ctx, src, e, r.Restore)
+}
+
+// reading keeps a full backup in a local directory from being deleted while
+// somebody restores it, by a shared lock in the way of Delete's. Where there can
+// be no lock it does without. A sync backup is not locked: the next run would
+// fail.
+func reading(s Store, e Entry) (done func(), err error) {
+	nothing := func() {}
+	l, ok := s.(*local)
+	if !ok || e.Day == "" {
+		return nothing, nil
+	}
+	f, err := os.Open(l.abs(e.Dir))
+	if err != nil {
+		return nothing, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+		f.Close()
+		return nothing, fmt.Errorf("%s is being written or deleted right now", e.Location)
+	}
+	return func() { f.Close() }, nil
 }
 
 // deletes reports whether an option of rsync lets it remove what the other side
