@@ -125,3 +125,38 @@ func TestKillWhileCopyingAndTakeUp(t *testing.T) {
 		}
 	}
 }
+
+// A kept run that cannot be read does not keep the others from being taken up,
+// and is told.
+func TestAKeptRunThatIsDamaged(t *testing.T) {
+	s := newSite(t)
+	d := s.daemon("atm")
+	d.Down()
+	s.config(dest("atm", d.URL), twoPlaces, "[job:other]\ndirection = push\ntype = full\ndest = hd\nreport = main\ninclude = DIR/etc\n")
+	s.b1000(1, "etc")
+	s.write("status/web--2026-11-22-00-00-00.b1ks", `{"run": {"job`)
+	d.Up(t)
+	s.has(s.b1000(1, "-c"), "web--2026-11-22-00-00-00.b1ks is damaged")
+	s.good("atm", 1)
+	s.has(s.b1000(0, "other"), "ended OK")
+	if k, _ := s.state().Kept("", ""); len(k) != 0 {
+		t.Errorf("kept: %+v", k)
+	}
+}
+
+// A job whose configuration has gone wrong meanwhile keeps its kept run.
+func TestAKeptRunThatCannotBePlanned(t *testing.T) {
+	s := newSite(t)
+	d := s.daemon("atm")
+	d.Down()
+	s.config(dest("atm", d.URL), twoPlaces)
+	s.b1000(1)
+	d.Up(t)
+	s.config(dest("atm", d.URL), twoPlaces, "exclude = $instance$nothing\n")
+	s.b1000(2, "-c")
+	s.wantKept(1)
+	s.config(dest("atm", d.URL), twoPlaces)
+	s.b1000(0, "-c")
+	s.wantKept(0)
+	s.good("atm", 1)
+}
