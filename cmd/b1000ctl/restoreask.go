@@ -62,7 +62,7 @@ func (r *restoring) ask(ctx context.Context, parts []part, asked int) error {
 		if list, err := os.ReadDir(parts[0].to); err == nil && len(list) > 0 {
 			r.say("note: %s is not empty; files of the same name are replaced, nothing is deleted", printable(parts[0].to))
 		}
-		return nil
+		return os.MkdirAll(parts[0].to, 0o755) // where that fails, no other copy helps
 	}
 	if r.options.yes {
 		return nil
