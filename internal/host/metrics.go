@@ -34,7 +34,7 @@ type measured struct {
 	dir  metrics.Dir
 	log  *slog.Logger
 
-	sweep sync.Once
+	first sync.Once
 	mu    sync.Mutex
 	jobs  map[store.Key]*measure
 	ages  map[string]age
@@ -149,9 +149,13 @@ func (m *measured) of(job, instance string) *measure {
 	return m.jobs[key]
 }
 
-// change changes what is known of a job and instance and writes all of it.
+// change changes what is known of a job and instance and writes all of it; what
+// concerns the whole host before the first run and after each.
 func (m *measured) change(job, instance string, f func(*measure)) {
-	m.sweep.Do(func() { m.complain(m.dir.Sweep(m.host.configured())) })
+	m.first.Do(func() {
+		m.complain(m.dir.Sweep(m.host.configured()))
+		m.complain(m.dir.WriteHost(m.host.metrics))
+	})
 	m.mu.Lock()
 	s := m.of(job, instance)
 	f(s)
@@ -160,7 +164,9 @@ func (m *measured) change(job, instance string, f func(*measure)) {
 	if j := m.host.Config.Job(job); j != nil {
 		m.complain(m.dir.WriteJob(m.standing(j, instance, known)))
 	}
-	m.complain(m.dir.WriteHost(m.host.metrics))
+	if known.since.IsZero() {
+		m.complain(m.dir.WriteHost(m.host.metrics))
+	}
 }
 
 // complain logs the first error.
@@ -245,7 +251,7 @@ func (h *Host) metrics() (metrics.Host, error) {
 	for _, j := range h.Config.Jobs() {
 		c := metrics.Configured{Name: j.Name, Valid: len(j.Problems) == 0 && h.Supports(j) == nil}
 		if c.Valid && j.Schedule != "" {
-			c.Timer = "b1000@" + j.Name + ".timer"
+			c.Timer = systemd.Timer(j.Name)
 		}
 		all.Jobs = append(all.Jobs, c)
 	}
