@@ -9,10 +9,18 @@ import (
 	"strings"
 )
 
-// Build compiles this module's programs into dir, linked statically as they are
-// shipped. Call it once, in TestMain.
-func Build(ctx context.Context, dir string) error {
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir+"/", "b1000/cmd/...")
+// Build compiles programs of this module (b1000, b1000ctl; all where none is
+// named) into dir, linked statically as they are shipped. Call it once, in
+// TestMain.
+func Build(ctx context.Context, dir string, programs ...string) error {
+	argv := []string{"build", "-o", dir + "/"}
+	if len(programs) == 0 {
+		programs = []string{"..."}
+	}
+	for _, p := range programs {
+		argv = append(argv, "b1000/cmd/"+p)
+	}
+	cmd := exec.CommandContext(ctx, "go", argv...)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("go build: %w\n%s", err, out)

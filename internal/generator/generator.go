@@ -1,0 +1,247 @@
+// Package generator turns a configuration into units: a timer for each job that
+// has a schedule, and for each job and known instance the drop-in that its
+// service needs. It runs no command, opens no network and reads no file; the
+// services themselves are instances of b1000@.service, which the package ships.
+// It may import config, plan and unit.
+package generator
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"b1000/internal/config"
+	"b1000/internal/plan"
+	"b1000/internal/unit"
+)
+
+// ConfigService is the unit that fails at boot with what is wrong with the
+// configuration as a whole.
+const ConfigService = "b1000-config.service"
+
+const dropIn = "50-b1000.conf"
+
+// Service is the unit that runs a job, or one instance of it; instance may be
+// empty.
+func Service(job, instance string) string { return serviceName(job, instance) + ".service" }
+
+// Timer is the unit that starts a job.
+func Timer(job string) string { return "b1000@" + job + ".timer" }
+
+func serviceName(job, instance string) string {
+	if instance != "" {
+		job += ":" + instance
+	}
+	return "b1000@" + job
+}
+
+// Units are the units of a configuration, those of its good jobs also where
+// others are at fault. A job with Problems is started once at boot, beside its
+// schedule, so that its service fails with the message. Where the configuration
+// as a whole is at fault the timers stay, so that jobs run again as soon as that
+// is repaired, and [ConfigService] tells.
+//
+// The configuration was read below the directory root, which is left out of the
+// paths in the units; "" or "/" where that is the host's own.
+func Units(cfg *config.Config, root string) *unit.Tree {
+	t := &unit.Tree{}
+	var faults []string
+	fault := func(p config.Problem) {
+		p.File = below(root, p.File)
+		faults = append(faults, p.String())
+	}
+	for _, p := range cfg.Fatal() {
+		fault(p)
+	}
+	for _, job := range cfg.Jobs() {
+		if err := addJob(t, job, below(root, job.File)); err != nil {
+			fault(config.Problem{File: job.File, Line: job.Line, Section: "job:" + job.Name, Message: err.Error()})
+		}
+	}
+	if len(faults) > 0 {
+		addFailure(t, below(root, cfg.Path), faults)
+	}
+	return t
+}
+
+// Unreadable are the units that say why path cannot be read.
+func Unreadable(path string, err error) *unit.Tree {
+	t := &unit.Tree{}
+	addFailure(t, path, strings.Split(err.Error(), "\n"))
+	return t
+}
+
+// below is a path as it is called within root.
+func below(root, path string) string {
+	if rest, ok := strings.CutPrefix(path, strings.TrimRight(root, "/")+"/"); ok {
+		return "/" + rest
+	}
+	return path
+}
+
+// addJob adds the units of one job; the error says why that cannot be done.
+func addJob(t *unit.Tree, job *config.Job, source string) error {
+	if err := unit.CheckName(Service(job.Name, "")); err != nil {
+		return err
+	}
+	broken := len(job.Problems) > 0
+	schedule := schedule(job)
+	if schedule != "" || broken {
+		addTimer(t, job, schedule, source)
+	}
+	if broken {
+		addDropIn(t, job, "", source, nil)
+		return nil
+	}
+	addDropIn(t, job, "", source, mounts(job, ""))
+	var errs []error
+	for _, instance := range instances(job) {
+		if err := unit.CheckName(Service(job.Name, instance)); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		addDropIn(t, job, instance, source, mounts(job, instance))
+	}
+	return errors.Join(errs...)
+}
+
+// schedule is the job's, "" where it has none or that is itself at fault.
+func schedule(job *config.Job) string {
+	if slices.ContainsFunc(job.Problems, func(p config.Problem) bool { return p.Key == "schedule" }) {
+		return ""
+	}
+	return job.Schedule
+}
+
+func addTimer(t *unit.Tree, job *config.Job, schedule, source string) {
+	name := Timer(job.Name)
+	f := header(job, source)
+	f.Section("Unit")
+	f.Set("Description", "Schedule of backup "+unit.Text(job.Name))
+	setSource(f, source)
+	f.Section("Timer")
+	if len(job.Problems) > 0 {
+		// Not a link from multi-user.target: boot would wait for what this starts.
+		f.Set("OnActiveSec", "0")
+	}
+	if schedule != "" {
+		f.Set("OnCalendar", unit.Text(schedule))
+		f.Set("AccuracySec", "1s")
+		f.Set("Persistent", yesNo(job.Persistent))
+		if job.RandomizedDelay > 0 {
+			f.Set("RandomizedDelaySec", seconds(job.RandomizedDelay))
+		}
+	}
+	t.File(name, f.String())
+	t.Link("timers.target.wants/"+name, "../"+name)
+}
+
+// stopAfter is TimeoutStopSec of b1000@.service; afterPost is added to the time
+// that post may take.
+const (
+	stopAfter = 10 * time.Minute
+	afterPost = time.Minute
+)
+
+func addDropIn(t *unit.Tree, job *config.Job, instance, source string, mounts []string) {
+	f := header(job, source)
+	f.Section("Unit")
+	title := "Backup " + unit.Text(job.Name)
+	if instance != "" {
+		title += ", instance " + unit.Text(instance)
+	}
+	if len(job.Problems) > 0 {
+		title += " (its configuration is at fault)"
+	}
+	f.Set("Description", title)
+	setSource(f, source)
+	if len(mounts) > 0 {
+		f.Set("RequiresMountsFor", unit.Paths(mounts))
+	}
+	if len(job.Problems) == 0 && needsNetwork(job) {
+		f.Set("Wants", "network-online.target")
+		f.Set("After", "network-online.target")
+	}
+	if stop := job.PostTimeout + afterPost; stop > stopAfter {
+		f.Section("Service")
+		f.Set("TimeoutStopSec", seconds(stop))
+	}
+	t.File(Service(job.Name, instance)+".d/"+dropIn, f.String())
+}
+
+// addFailure adds the unit that fails with the faults. The message is its
+// standard input, where nothing in it can become a command.
+func addFailure(t *unit.Tree, source string, faults []string) {
+	f := &unit.File{}
+	f.Comment("Made by b1000-generator.")
+	f.Section("Unit")
+	f.Set("Description", "Configuration of backups")
+	setSource(f, source)
+	f.Section("Service")
+	f.Set("Type", "oneshot")
+	f.Set("SyslogIdentifier", "b1000")
+	f.Set("SyslogLevel", "err")
+	f.Set("StandardInput", "data")
+	for _, fault := range faults {
+		f.Set("StandardInputText", unit.Input(fault))
+	}
+	f.Set("StandardInputText", "Repair it, see that b1000ctl check is content, then: b1000ctl reload")
+	f.Set("ExecStart", "/bin/sh -c 'cat >&2; exit 2'")
+	t.File(ConfigService, f.String())
+	t.Link("multi-user.target.wants/"+ConfigService, "../"+ConfigService)
+}
+
+// header begins a file with where it comes from.
+func header(job *config.Job, source string) *unit.File {
+	f := &unit.File{}
+	f.Comment("Made by b1000-generator from " + source + ", [job:" + job.Name + "]")
+	return f
+}
+
+// setSource names the file that "systemctl status" warns about when it has
+// changed.
+func setSource(f *unit.File, source string) {
+	if unit.CanBePath(source) {
+		f.Set("SourcePath", unit.Text(source))
+	}
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+func seconds(d time.Duration) string { return strconv.FormatInt(int64(d/time.Second), 10) + "s" }
+
+// instances are those that are known without running a command.
+func instances(job *config.Job) []string {
+	if !job.Has("instances") || slices.ContainsFunc(job.Refs("instances"), func(ref string) bool { return ref == "host" || ref == "start_time" }) {
+		return nil
+	}
+	refuse := func(context.Context, string, string) (string, error) {
+		return "", errors.New("a generator runs no command")
+	}
+	names, err := plan.Instances(context.Background(), job, plan.Env{Host: "host"}, refuse)
+	if err != nil {
+		return nil
+	}
+	return names
+}
+
+// Name returns which job and instance a service or timer is for, false where
+// it is no unit of ours.
+func Name(unitName string) (job, instance string, ok bool) {
+	rest, found := strings.CutPrefix(unitName, "b1000@")
+	stem, service := strings.CutSuffix(rest, ".service")
+	if !service {
+		stem, ok = strings.CutSuffix(rest, ".timer")
+		service = ok
+	}
+	job, instance, _ = strings.Cut(stem, ":")
+	return job, instance, found && service && job != ""
+}
