@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"b1000/internal/report"
 	"b1000/internal/reportdb"
@@ -28,7 +29,7 @@ func spy(t *testing.T) (stop func()) {
 			select {
 			case <-quit:
 				return
-			default:
+			case <-time.After(time.Millisecond):
 			}
 			names, _ := filepath.Glob("/proc/[0-9]*")
 			for _, p := range names {
