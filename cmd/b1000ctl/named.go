@@ -96,7 +96,7 @@ func (a *app) loud(b host.Backup) {
 // names turns what people write for a path into names within a backup: those
 // are taken as they are, absolute ones are paths of the host that was backed up.
 // None is all of it.
-func names(ctx context.Context, s source, paths []string) ([]string, error) {
+func names(s source, paths []string) ([]string, error) {
 	var out []string
 	var origin *store.Origin
 	for _, p := range paths {
@@ -105,11 +105,7 @@ func names(ctx context.Context, s source, paths []string) ([]string, error) {
 			continue
 		}
 		if origin == nil {
-			top, err := store.Top(ctx, s.store, s.Entry)
-			if err != nil {
-				return nil, err
-			}
-			o, err := store.OriginOf(s.Entry, top)
+			o, err := store.OriginOf(s.Entry)
 			if err != nil {
 				return nil, hint{err, "write paths as b1000ctl show " + s.Entry.ID + " does"}
 			}

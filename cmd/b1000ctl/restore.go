@@ -124,7 +124,7 @@ type part struct {
 
 // from restores from one copy. final says that another copy would not help.
 func (r *restoring) from(ctx context.Context, s source, paths []string) (final bool, err error) {
-	list, err := names(ctx, s, paths)
+	list, err := names(s, paths)
 	if err != nil {
 		return sameEverywhere(err), err
 	}
@@ -151,16 +151,14 @@ func (r *restoring) parts(ctx context.Context, s source, list []string) ([]part,
 	if !r.options.inPlace {
 		return []part{{r.options.to, list}}, nil
 	}
-	top, err := store.Top(ctx, s.store, s.Entry)
-	if err != nil {
-		return nil, err
-	}
-	origin, err := store.OriginOf(s.Entry, top)
+	origin, err := store.OriginOf(s.Entry)
 	if err != nil {
 		return nil, hint{err, "restore it with --to, and move the files yourself"}
 	}
 	if len(list) == 0 {
-		list = top
+		if list, err = s.store.Top(ctx, s.Entry); err != nil {
+			return nil, err
+		}
 	}
 	var parts []part
 	index := map[string]int{}

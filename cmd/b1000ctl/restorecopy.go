@@ -20,14 +20,14 @@ func (r *restoring) copy(ctx context.Context, s source, parts []part) error {
 		defer bars.Close()
 	}
 	for _, p := range parts {
-		request := store.Return{Restore: store.Restore{Paths: p.names, To: p.to}, Afresh: r.options.inPlace}
+		request := store.Restore{Paths: p.names, To: p.to, Afresh: r.options.inPlace}
 		show, end := func(store.Progress) {}, func(error) {}
 		if bars != nil {
 			task := bars.Start(s.Dest.Name, p.to)
 			show = r.shown(task, len(p.names) == 0 && !r.options.inPlace)
 			request.Hooks.Progress, end = show, task.Done
 		}
-		res, err := store.BringBack(ctx, s.store, s.Entry, request)
+		res, err := s.store.Restore(ctx, s.Entry, request)
 		if err == nil {
 			show(store.Progress{Done: res.Bytes, Total: res.Bytes, Percent: 100, Files: res.Files})
 		}

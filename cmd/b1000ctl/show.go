@@ -76,7 +76,7 @@ func (c *counting) Write(b []byte) (int, error) {
 
 // entries prints the entries at and below the paths of one copy.
 func (a *app) entries(ctx context.Context, s source, paths []string, w io.Writer) error {
-	list, err := names(ctx, s, paths)
+	list, err := names(s, paths)
 	if err != nil {
 		return err
 	}

@@ -38,7 +38,8 @@ type Manifest struct {
 	Type           string    `json:"type"` // full, sync
 	Start          time.Time `json:"start"`
 	End            time.Time `json:"end,omitzero"`
-	Include        []string  `json:"include"`
+	Include        []string  `json:"include"`            // absolute, without patterns
+	Relative       bool      `json:"relative,omitempty"` // stored under their whole paths, not their last elements
 	Files          int64     `json:"files"`
 	Bytes          int64     `json:"bytes"`
 	BytesSent      int64     `json:"bytes_sent"`

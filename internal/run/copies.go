@@ -203,7 +203,7 @@ func (w *work) manifest() report.Manifest {
 	return report.Manifest{
 		Version: report.ManifestVersion, ID: p.ID(), Job: p.Job, Instance: p.Instance, Host: p.Host,
 		MasterHost: p.MasterHost, MasterInstance: p.MasterInstance, Type: p.Type, Start: p.Start,
-		Include: w.sources, Program: w.Program,
+		Include: w.sources, Relative: p.Relative, Program: w.Program,
 	}
 }
 

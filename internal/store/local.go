@@ -129,8 +129,34 @@ func (s *local) Show(ctx context.Context, e Entry, p string, each func(rsync.Ent
 	return show(ctx, s.source(), e, p, each)
 }
 
+func (s *local) Top(ctx context.Context, e Entry) ([]string, error) { return top(ctx, s.source(), e) }
+
 func (s *local) Restore(ctx context.Context, e Entry, r Restore) (rsync.Result, error) {
+	done, err := s.reading(e)
+	if err != nil {
+		return rsync.Result{}, err
+	}
+	defer done()
 	return restore(ctx, s.source(), e, r)
+}
+
+// reading keeps a full backup from being deleted while somebody restores it, by
+// a shared lock in the way of Delete's. Where there can be no lock it does
+// without. A sync backup is not locked: the next run would fail.
+func (s *local) reading(e Entry) (done func(), err error) {
+	nothing := func() {}
+	if e.Day == "" {
+		return nothing, nil
+	}
+	f, err := os.Open(s.abs(e.Dir))
+	if err != nil {
+		return nothing, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB); errors.Is(err, unix.EWOULDBLOCK) {
+		f.Close()
+		return nothing, fmt.Errorf("%s is being written or deleted right now", e.Location)
+	}
+	return func() { f.Close() }, nil
 }
 
 func (s *local) source() source { return source{root: s.Path, top: s.Path} }

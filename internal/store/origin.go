@@ -1,22 +1,12 @@
 package store
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"path"
 	"slices"
 	"strings"
 )
-
-// Top returns the names at the root of a backup.
-func Top(ctx context.Context, s Store, e Entry) ([]string, error) {
-	from, ok := s.(interface{ source() source })
-	if !ok {
-		return nil, fmt.Errorf("%s: this kind of destination cannot be asked for the names at the top of a backup", e.Location)
-	}
-	return top(ctx, from.source(), e)
-}
 
 // Origin says where on the source host the content of a backup came from.
 type Origin struct {
@@ -31,29 +21,12 @@ var ErrNoOrigin = errors.New("cannot tell where its files came from")
 // ErrNotHeld is wrapped by Names where no source has the path.
 var ErrNotHeld = errors.New("is not in the backup")
 
-// OriginOf finds out from the sources of a backup's manifest and from the names
-// at its root whether it holds each source under its last element or, with
-// relative, under its whole path. It refuses to guess.
-func OriginOf(e Entry, top []string) (Origin, error) {
+// OriginOf is what the manifest of a backup says of it.
+func OriginOf(e Entry) (Origin, error) {
 	if e.Manifest == nil || len(e.Manifest.Include) == 0 {
 		return Origin{}, fmt.Errorf("%s: %w: it has no manifest that says so", e.ID, ErrNoOrigin)
 	}
-	short, long := Origin{include: e.Manifest.Include}, Origin{include: e.Manifest.Include, relative: true}
-	var isShort, isLong, differ bool
-	for _, name := range top {
-		a, okA := short.Dir(name)
-		b, okB := long.Dir(name)
-		isShort = isShort || okA && !okB
-		isLong = isLong || okB && !okA
-		differ = differ || okA && okB && a != b
-	}
-	switch {
-	case isShort && isLong, differ && !isShort && !isLong:
-		return Origin{}, fmt.Errorf("%s: %w: its names fit to more than one way of storing %s", e.ID, ErrNoOrigin, strings.Join(e.Manifest.Include, " "))
-	case isLong:
-		return long, nil
-	}
-	return short, nil
+	return Origin{include: e.Manifest.Include, relative: e.Manifest.Relative}, nil
 }
 
 // Dir is the directory that a name at the root of the backup was in.

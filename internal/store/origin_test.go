@@ -10,33 +10,34 @@ import (
 
 func TestOrigin(t *testing.T) {
 	for name, c := range map[string]struct {
-		include, top []string
-		abs          string
-		names        []string          // for abs
-		dirs         map[string]string // where names at the root came from
-		err          error
+		include  []string
+		relative bool
+		abs      string
+		names    []string          // for abs
+		dirs     map[string]string // where names at the root came from
+		err      error
 	}{
-		"each under its last element": {include: []string{"/etc/ssh", "/usr/local/bin"}, top: []string{"bin", "ssh"},
+		"each under its last element": {include: []string{"/etc/ssh", "/usr/local/bin"},
 			abs: "/usr/local/bin/x", names: []string{"bin/x"}, dirs: map[string]string{"bin": "/usr/local", "ssh": "/etc"}},
-		"whole paths": {include: []string{"/etc/ssh", "/usr/local/bin"}, top: []string{"etc", "usr"},
+		"whole paths": {include: []string{"/etc/ssh", "/usr/local/bin"}, relative: true,
 			abs: "/usr/local/bin/x", names: []string{"usr/local/bin/x"}, dirs: map[string]string{"etc": "/", "usr": "/"}},
-		"the source itself, with a slash": {include: []string{"/etc"}, top: []string{"etc"},
+		"the source itself, with a slash": {include: []string{"/etc"},
 			abs: "/etc/", names: []string{"etc"}, dirs: map[string]string{"etc": "/"}},
-		"above two sources": {include: []string{"/usr/local/bin", "/usr/local/lib", "/etc"}, top: []string{"bin", "etc", "lib"},
+		"above two sources": {include: []string{"/usr/local/bin", "/usr/local/lib", "/etc"},
 			abs: "/usr", names: []string{"bin", "lib"}},
-		"the root directory": {include: []string{"/"}, top: []string{"boot", "etc"},
+		"the root directory": {include: []string{"/"},
 			abs: "/etc/fstab", names: []string{"etc/fstab"}, dirs: map[string]string{"boot": "/", "etc": "/"}},
-		"all of the root directory": {include: []string{"/"}, top: []string{"boot", "etc"}, abs: "/"},
-		"a single file":             {include: []string{"/etc/hosts"}, top: []string{"hosts"}, abs: "/etc/hosts", names: []string{"hosts"}, dirs: map[string]string{"hosts": "/etc"}},
-		"a source that was excluded": {include: []string{"/srv/a", "/etc"}, top: []string{"etc"},
+		"all of the root directory": {include: []string{"/"}, abs: "/"},
+		"a single file":             {include: []string{"/etc/hosts"}, abs: "/etc/hosts", names: []string{"hosts"}, dirs: map[string]string{"hosts": "/etc"}},
+		"a source that was excluded": {include: []string{"/srv/a", "/etc"},
 			abs: "/srv/a", names: []string{"a"}, dirs: map[string]string{"etc": "/"}},
-		"a name that only begins alike": {include: []string{"/etc"}, top: []string{"etc"}, abs: "/etcetera", err: ErrNotHeld},
-		"both ways are possible":        {include: []string{"/a/a"}, top: []string{"a"}, err: ErrNoOrigin},
-		"names of both ways":            {include: []string{"/a/b"}, top: []string{"a", "b"}, err: ErrNoOrigin},
-		"no include":                    {top: []string{"etc"}, err: ErrNoOrigin},
+		"a name that only begins alike":       {include: []string{"/etc"}, abs: "/etcetera", err: ErrNotHeld},
+		"one name twice, by its last element": {include: []string{"/a/a"}, abs: "/a/a/b", names: []string{"a/b"}, dirs: map[string]string{"a": "/a"}},
+		"one name twice, by its whole path":   {include: []string{"/a/a"}, relative: true, abs: "/a/a/b", names: []string{"a/a/b"}, dirs: map[string]string{"a": "/"}},
+		"no include":                          {err: ErrNoOrigin},
 	} {
 		t.Run(name, func(t *testing.T) {
-			o, err := OriginOf(Entry{ID: "6f2a", Manifest: &report.Manifest{Include: c.include}}, c.top)
+			o, err := OriginOf(Entry{ID: "6f2a", Manifest: &report.Manifest{Include: c.include, Relative: c.relative}})
 			var names []string
 			if err == nil && c.abs != "" {
 				names, err = o.Names(c.abs)
@@ -57,7 +58,7 @@ func TestOrigin(t *testing.T) {
 }
 
 func TestOriginOfWithoutManifest(t *testing.T) {
-	if _, err := OriginOf(Entry{ID: "6f2a"}, []string{"etc"}); !errors.Is(err, ErrNoOrigin) {
+	if _, err := OriginOf(Entry{ID: "6f2a"}); !errors.Is(err, ErrNoOrigin) {
 		t.Errorf("got %v", err)
 	}
 }

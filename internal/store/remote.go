@@ -146,6 +146,8 @@ func (s *remote) Show(ctx context.Context, e Entry, p string, each func(rsync.En
 	return show(ctx, s.source(), e, p, each)
 }
 
+func (s *remote) Top(ctx context.Context, e Entry) ([]string, error) { return top(ctx, s.source(), e) }
+
 func (s *remote) Restore(ctx context.Context, e Entry, r Restore) (rsync.Result, error) {
 	return restore(ctx, s.source(), e, r)
 }

@@ -98,13 +98,15 @@ func internal(name string) bool {
 // restore copies a backup, or parts of it. Each file gets its name when it is
 // whole.
 func restore(ctx context.Context, s source, e Entry, r Restore) (rsync.Result, error) {
+	for _, name := range r.Paths {
+		if _, err := cleanName(name); err != nil {
+			return rsync.Result{}, err
+		}
+	}
 	if err := os.MkdirAll(r.To, 0o755); err != nil {
 		return rsync.Result{}, err
 	}
-	o := s.base
-	o.Dest, o.Stall = strings.TrimRight(r.To, "/")+"/", r.Stall
-	o.HardLinks, o.ACLs, o.XAttrs = true, true, true
-	o.Extra = append(slices.Clone(o.Extra), "--exclude="+rsync.PartialDir+"/")
+	o := s.restoring(r)
 	names := r.Paths
 	if len(names) == 0 {
 		var err error
@@ -119,6 +121,31 @@ func restore(ctx context.Context, s source, e Entry, r Restore) (rsync.Result, e
 		}
 	}
 	return restoreNames(ctx, s, e, names, o, r.Hooks)
+}
+
+// restoring are the options of every rsync that brings something back.
+func (s source) restoring(r Restore) rsync.Options {
+	o := s.base
+	o.Dest, o.Stall = strings.TrimRight(r.To, "/")+"/", r.Stall
+	o.HardLinks, o.ACLs, o.XAttrs = true, true, true
+	o.Extra = append(slices.DeleteFunc(slices.Clone(o.Extra), deletes), "--exclude="+rsync.PartialDir+"/")
+	if r.Afresh {
+		o.Extra = append(o.Extra, "--ignore-times")
+	}
+	if r.Hooks.Progress != nil && o.Remote {
+		// An rsync that receives does so in a process of its own, which no signal
+		// asks how far it is: it has to tell by itself.
+		o.Extra = append(o.Extra, "--info=progress2")
+	}
+	return o
+}
+
+// deletes reports whether an option of rsync lets it remove what the other side
+// does not have (rsync(1), --delete, --force): it is meant for the destination,
+// not for what somebody has where he restores to.
+func deletes(option string) bool {
+	name, _, _ := strings.Cut(option, "=")
+	return strings.HasPrefix(name, "--del") || name == "--force"
 }
 
 // fetch runs rsync for a restore: where nothing changes, nothing may vanish.

@@ -45,7 +45,10 @@ type Store interface {
 	// Show calls each for every entry at or below path (names as in the backup;
 	// "" all of it).
 	Show(ctx context.Context, e Entry, path string, each func(rsync.Entry)) error
-	// Restore copies a backup, or parts of it, back to this machine.
+	// Top returns the names at the root of a backup.
+	Top(ctx context.Context, e Entry) ([]string, error)
+	// Restore copies a backup, or parts of it, back to this machine. It replaces
+	// files and deletes none.
 	Restore(ctx context.Context, e Entry, r Restore) (rsync.Result, error)
 	// Delete removes a backup. It first takes away the mark that makes it one.
 	Delete(ctx context.Context, e Entry) error
@@ -105,6 +108,9 @@ type Result struct {
 type Restore struct {
 	Paths []string // names as in the backup; none means all
 	To    string   // directory, made when missing
+	// Afresh copies files too that are there already with the size and time of
+	// the backup's: who restores over files in use does not trust what they hold.
+	Afresh bool
 	Hooks rsync.Hooks
 	Stall time.Duration
 }

@@ -39,7 +39,7 @@ func TestReadingKeepsFromDeleting(t *testing.T) {
 	if err != nil || len(list) != 1 {
 		t.Fatalf("list: %v, %v", list, err)
 	}
-	done, err := reading(s, list[0])
+	done, err := s.(*local).reading(list[0])
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func TestReadingKeepsFromDeleting(t *testing.T) {
 		t.Error("deleted under a reader")
 	}
 	to := t.TempDir()
-	if _, err := BringBack(ctx, s, list[0], Return{Restore: Restore{To: to}}); err != nil {
+	if _, err := s.Restore(ctx, list[0], Restore{To: to}); err != nil {
 		t.Errorf("a second reader: %v", err)
 	}
 	if text, err := os.ReadFile(filepath.Join(to, filepath.Base(dir), "file")); err != nil || string(text) != "x" {
