@@ -111,8 +111,8 @@ type Restore struct {
 	// Afresh copies files too that are there already with the size and time of
 	// the backup's: who restores over files in use does not trust what they hold.
 	Afresh bool
-	Hooks rsync.Hooks
-	Stall time.Duration
+	Hooks  rsync.Hooks
+	Stall  time.Duration
 }
 
 // Entry is a stored backup.
