@@ -101,7 +101,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.checkCommand(), a.planCommand(), a.statusCommand(), a.listCommand(), a.showCommand(),
 		a.restoreCommand(), a.deleteCommand(), a.pruneCommand(), a.reportCommand(),
-		a.startCommand(), a.stopCommand(),
+		a.startCommand(), a.stopCommand(), a.unitsCommand(), a.reloadCommand(),
 	)
 	return root
 }

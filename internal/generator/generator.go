@@ -232,16 +232,3 @@ func instances(job *config.Job) []string {
 	}
 	return names
 }
-
-// Name returns which job and instance a service or timer is for, false where
-// it is no unit of ours.
-func Name(unitName string) (job, instance string, ok bool) {
-	rest, found := strings.CutPrefix(unitName, "b1000@")
-	stem, service := strings.CutSuffix(rest, ".service")
-	if !service {
-		stem, ok = strings.CutSuffix(rest, ".timer")
-		service = ok
-	}
-	job, instance, _ = strings.Cut(stem, ":")
-	return job, instance, found && service && job != ""
-}

@@ -15,9 +15,9 @@ type Tree struct{ entries []Entry }
 
 // Entry is one file or link of a Tree.
 type Entry struct {
-	Path string // relative, clean
-	Text string // of a file
-	Link string // what a link points to; "" for a file
+	Path string `json:"path"`           // relative, clean
+	Text string `json:"text,omitempty"` // of a file
+	Link string `json:"link,omitempty"` // what a link points to; "" for a file
 }
 
 // File adds a file.

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"b1000/internal/config"
+	"b1000/internal/generator"
+	"b1000/internal/run"
+	"b1000/internal/systemd"
+	"b1000/internal/unit"
+)
+
+func (a *app) reloadCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "reload", Short: "Have systemd take over the configuration",
+		Long: `Has systemd read its units again, starts the timers that are new and stops those
+of jobs that are gone, with what they have left as failed. Runs that are at work
+go on. systemctl daemon-reload alone would leave new timers unstarted until the
+next boot, and old ones at work.
+
+Exit status: 0 systemd has what is configured, 1 it does not, 2 the same as 0,
+but the configuration is at fault; the jobs that are not run.`,
+		Example: "  b1000ctl check && b1000ctl reload",
+		Args:    cobra.NoArgs,
+		RunE:    do(func(ctx context.Context, _ []string) error { return a.reload(ctx) }),
+	}
+}
+
+// reloaded is what reload has done, in JSON.
+type reloaded struct {
+	Started     []string     `json:"started"`
+	Stopped     []string     `json:"stopped"`
+	Differences []difference `json:"differences"` // that are left
+}
+
+func (a *app) reload(ctx context.Context) error {
+	cfg, tree, err := a.wanted(false)
+	if err != nil {
+		return err
+	}
+	before, err := a.loadedTimers(ctx)
+	if err != nil {
+		return err
+	}
+	if err := systemctl(ctx, "daemon-reload"); err != nil {
+		return err
+	}
+	res := reloaded{Started: []string{}, Stopped: []string{}}
+	res.start(ctx, cfg, tree, before)
+	if err := res.stop(ctx, cfg, tree, before); err != nil {
+		return err
+	}
+	tellFaults(ctx, tree)
+	after, err := a.loadedTimers(ctx)
+	if err != nil {
+		return err
+	}
+	res.Differences = differences(tree, generated, after)
+	if err := a.print(res, func(w io.Writer) { reloadText(w, res) }); err != nil {
+		return err
+	}
+	switch {
+	case len(res.Differences) > 0:
+		return &ended{run.ExitFailed, errors.New("systemd does not have what is configured; is b1000-generator in /usr/lib/systemd/system-generators?")}
+	case atFault(cfg):
+		return status(run.ExitUsage)
+	}
+	return nil
+}
+
+// atFault reports whether anything keeps a job from running.
+func atFault(cfg *config.Config) bool {
+	return len(cfg.Fatal()) > 0 || slices.ContainsFunc(cfg.Jobs(), func(j *config.Job) bool { return len(j.Problems) > 0 })
+}
+
+// start starts the timers that are not, and again those of jobs at fault, which
+// makes them fail with the message. What could not be started is among the
+// differences that are left.
+func (r *reloaded) start(ctx context.Context, cfg *config.Config, tree *unit.Tree, before map[string]time.Time) {
+	var again []string
+	for _, name := range timersOf(tree) {
+		job, _, _ := systemd.JobOf(name)
+		_, started := before[name]
+		switch {
+		case !started:
+			r.Started = append(r.Started, name)
+		case len(cfg.Job(job).Problems) > 0:
+			again = append(again, name)
+		}
+	}
+	_ = systemctl(ctx, "start", r.Started...)
+	_ = systemctl(ctx, "restart", again...)
+}
+
+// stop stops the timers that no job has any more, and forgets how the services
+// of jobs that are gone have ended.
+func (r *reloaded) stop(ctx context.Context, cfg *config.Config, tree *unit.Tree, before map[string]time.Time) error {
+	wanted := timersOf(tree)
+	for name := range before {
+		if _, found := slices.BinarySearch(wanted, name); !found && !byHand(name) {
+			r.Stopped = append(r.Stopped, name)
+		}
+	}
+	slices.Sort(r.Stopped)
+	if err := systemctl(ctx, "stop", r.Stopped...); err != nil {
+		return err
+	}
+	failed, err := exec.CommandContext(ctx, "systemctl", "list-units", "--state=failed", "--plain", "--no-legend", "--full", "b1000@*").Output()
+	if err != nil {
+		return fmt.Errorf("systemctl list-units: %w", err)
+	}
+	var gone []string
+	for line := range strings.Lines(string(failed)) {
+		name, _, _ := strings.Cut(line, " ")
+		if job, _, ok := systemd.JobOf(name); ok && cfg.Job(job) == nil && !byHand(name) {
+			gone = append(gone, name)
+		}
+	}
+	return systemctl(ctx, "reset-failed", gone...)
+}
+
+// tellFaults brings the unit up to date that fails with what is wrong with the
+// configuration as a whole. It fails, so no error is worth a word.
+func tellFaults(ctx context.Context, tree *unit.Tree) {
+	_ = systemctl(ctx, "reset-failed", generator.ConfigService)
+	if slices.ContainsFunc(tree.Entries(), func(e unit.Entry) bool { return e.Path == generator.ConfigService }) {
+		_ = systemctl(ctx, "start", generator.ConfigService)
+	}
+}
+
+// systemctl calls the program of that name; for a verb with units only if there
+// are any.
+func systemctl(ctx context.Context, verb string, units ...string) error {
+	if len(units) == 0 && verb != "daemon-reload" {
+		return nil
+	}
+	cmd := exec.CommandContext(ctx, "systemctl", append([]string{"--quiet", verb, "--"}, units...)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	if err := cmd.Run(); err != nil {
+		return fmt.Errorf("systemctl %s: %w: %s", verb, err, strings.TrimSpace(stderr.String()))
+	}
+	return nil
+}
+
+func reloadText(w io.Writer, res reloaded) {
+	for _, name := range res.Started {
+		fmt.Fprintf(w, "started %s\n", name)
+	}
+	for _, name := range res.Stopped {
+		fmt.Fprintf(w, "stopped %s\n", name)
+	}
+	if len(res.Started)+len(res.Stopped) == 0 {
+		fmt.Fprintln(w, "no timer to start or stop")
+	}
+	for _, d := range res.Differences {
+		fmt.Fprintf(w, "%s %s\n", printable(d.Unit), printable(d.Message))
+	}
+}

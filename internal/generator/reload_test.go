@@ -1,0 +1,99 @@
+package generator_test
+
+import (
+	"encoding/json"
+	"errors"
+	"os/exec"
+	"strings"
+	"testing"
+
+	"b1000/internal/testhost"
+)
+
+// ctl runs b1000ctl and demands its exit status.
+func ctl(t *testing.T, h *testhost.Host, status int, args ...string) string {
+	t.Helper()
+	stdout, stderr, err := h.Run(t.Context(), append([]string{"b1000ctl"}, args...)...)
+	got := 0
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		got = exit.ExitCode()
+	} else if err != nil {
+		t.Fatal(err)
+	}
+	if got != status {
+		t.Errorf("b1000ctl %s: exit status %d, want %d:\n%s%s", strings.Join(args, " "), got, status, stdout, stderr)
+	}
+	return stdout
+}
+
+// has demands lines that begin so.
+func has(t *testing.T, text string, want ...string) {
+	t.Helper()
+	for _, w := range want {
+		if !strings.Contains("\n"+text, "\n"+w) {
+			t.Errorf("no line %q in:\n%s", w, text)
+		}
+	}
+}
+
+func TestOnAHostAnEditedConfigurationIsTakenOverByReload(t *testing.T) {
+	t.Parallel()
+	h := host(t)
+	configure(h, disk+job("stays", "schedule = 02:30")+job("goes", "schedule = 02:40\npre = exit 1")+job("breaks", "schedule = 02:50"))
+	h.Write("/etc/systemd/system/b1000@own.timer", "[Timer]\nOnCalendar=03:00\n[Install]\nWantedBy=timers.target\n", 0o644)
+	h.Boot()
+	h.MustRun("systemctl", "start", "b1000@own.timer")
+	has(t, ctl(t, h, 0, "units"), "b1000@stays.timer   started  02:30", "b1000@goes.timer    started  02:40")
+	h.Run(t.Context(), "systemctl", "start", "b1000@goes")
+
+	configure(h, disk+job("stays", "schedule = 04:30")+job("new", "schedule = 05:30")+job("breaks", "schedule = 02:50\nnonsense = 1"))
+	if got := property(h, "b1000@stays.service", "NeedDaemonReload"); got != "yes" {
+		t.Errorf("systemctl does not warn of the edited configuration: NeedDaemonReload=%s", got)
+	}
+	out := ctl(t, h, 1, "units")
+	has(t, out, "b1000@new.timer is not written", "b1000@new.timer is not started", "b1000@stays.timer is written as it was configured before", "b1000@goes.timer is written, but not configured any more")
+
+	out = ctl(t, h, 2, "reload")
+	has(t, out, "started b1000@new.timer", "stopped b1000@goes.timer")
+	if strings.Contains(out, "stays") || strings.Contains(out, "own") {
+		t.Errorf("reload has touched what stays:\n%s", out)
+	}
+	ctl(t, h, 0, "units")
+	h.Wait("the broken job fails", func() bool { return property(h, "b1000@breaks.service", "ActiveState") == "failed" })
+	failed := h.MustRun("systemctl", "--failed", "--plain", "--no-legend")
+	if strings.Contains(failed, "goes") || !strings.Contains(failed, "b1000@breaks.service") {
+		t.Errorf("failed units:\n%s", failed)
+	}
+	if got := property(h, "b1000@stays.timer", "TimersCalendar"); !strings.Contains(got, "04:30") {
+		t.Errorf("the schedule of a job that stays: %s", got)
+	}
+	if got := property(h, "b1000@own.timer", "ActiveState"); got != "active" {
+		t.Errorf("the administrator's own timer is %s", got)
+	}
+
+	h.MustRun("systemctl", "stop", "b1000@stays.timer")
+	has(t, ctl(t, h, 1, "units"), "b1000@stays.timer is not started, so that the job does not run by itself")
+
+	configure(h, "[global]\nnonsense = 1\n"+disk+job("stays", "schedule = 04:30"))
+	has(t, ctl(t, h, 2, "reload"), "started b1000@stays.timer", "stopped b1000@breaks.timer", "stopped b1000@new.timer")
+	if got := property(h, "b1000-config.service", "ActiveState"); got != "failed" {
+		t.Errorf("b1000-config.service is %s", got)
+	}
+	configure(h, disk+job("stays", "schedule = 04:30"))
+	ctl(t, h, 0, "reload")
+	var res struct {
+		Agree  bool
+		Timers []struct {
+			Job     string
+			Started bool
+			NextRun string `json:"next_run"`
+		}
+	}
+	if err := json.Unmarshal([]byte(ctl(t, h, 0, "units", "--json")), &res); err != nil || !res.Agree || len(res.Timers) != 1 || !res.Timers[0].Started || res.Timers[0].NextRun == "" {
+		t.Errorf("units --json: %v %+v", err, res)
+	}
+	if failed := h.MustRun("systemctl", "--failed", "--plain", "--no-legend"); strings.TrimSpace(failed) != "" {
+		t.Errorf("failed units:\n%s", failed)
+	}
+}
