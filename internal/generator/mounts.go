@@ -47,7 +47,7 @@ func localDir(d *config.Dest) string {
 
 // needsNetwork reports whether a job reaches for another host by itself.
 func needsNetwork(job *config.Job) bool {
-	if job.Direction == "pull" && !filepath.IsAbs(job.ReportSource) {
+	if job.Direction == "pull" {
 		return true
 	}
 	for _, word := range job.Dests {
