@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -162,4 +163,25 @@ func TestTwoRunsAtOnce(t *testing.T) {
 	r.wait(0)
 	s.b1000(0, "etc/1")
 	s.want("hd", 4)
+}
+
+// A full disk below status_dir takes the memory of the run, not the backup.
+func TestAFullStatusDirectory(t *testing.T) {
+	s := newSite(t)
+	s.must(os.Mkdir(s.dir+"/status", 0o700))
+	s.must(unix.Mount("tmpfs", s.dir+"/status", "tmpfs", 0, "size=64k,mode=700"))
+	s.Cleanup(func() { s.must(unix.Unmount(s.dir+"/status", unix.MNT_DETACH)) })
+	s.config(etc, "keep = 5\n")
+	s.b1000(0)
+	if err := os.WriteFile(s.dir+"/status/fill", make([]byte, 1<<20), 0o600); err == nil {
+		t.Fatal("the disk is not full")
+	}
+	out := s.b1000(0)
+	s.has(out, "the run could not be kept for another try", "could not be noted", "no space left on device")
+	s.good("hd", 2)
+	s.must(os.Remove(s.dir + "/status/fill"))
+	second := time.Now().Unix() // nothing has noted when the last run began
+	s.until("the next second", func() bool { return time.Now().Unix() != second })
+	s.agree(s.b1000(0), "etc", "", "OK")
+	s.good("hd", 3)
 }
