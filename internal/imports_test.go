@@ -15,7 +15,7 @@ import (
 // A package that is not here may not exist.
 var may = map[string]string{
 	"internal/config":               "",
-	"internal/plan":                 "config",
+	"internal/plan":                 "config report",
 	"internal/process":              "",
 	"internal/report":               "",
 	"internal/rsync":                "process",

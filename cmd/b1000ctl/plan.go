@@ -114,7 +114,7 @@ func (a *app) planJob(ctx context.Context, h *host.Host, sel plan.Selection) (li
 		return []planned{base}
 	}
 	instances := []string{sel.Instance}
-	if sel.Instance == "" && sel.Job.Has("instances") {
+	if sel.Instance == "" && sel.Job.Parted() {
 		var err error
 		if instances, err = plan.Instances(ctx, sel.Job, h.Env(a.now()), h.Shell()); err != nil {
 			base.Problems = append(base.Problems, err.Error())

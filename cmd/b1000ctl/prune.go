@@ -166,7 +166,7 @@ func (p *pruning) keys(found []host.Backup, sel plan.Selection) (keys []store.Ke
 			add(store.KeyOf(b.Manifest))
 		}
 	}
-	if !sel.Job.Has("instances") {
+	if !sel.Job.Parted() {
 		add(store.Key{Job: sel.Job.Name, Host: p.options.host})
 	}
 	slices.SortFunc(keys, func(a, b store.Key) int { return cmp.Compare(a.Instance, b.Instance) })

@@ -35,6 +35,7 @@ func (c *Config) build() {
 			c.jobs[s.Name] = c.newJob(s)
 		}
 	}
+	c.settleReportJobs()
 	for _, s := range c.sections {
 		if s.Kind == "monitor" || s.Kind == "notify" {
 			c.checkNames(s)

@@ -16,7 +16,7 @@ var reference = regexp.MustCompile(`\$\$|\$[a-zA-Z][a-zA-Z0-9_]*`)
 const credentials = "CREDENTIALS_DIRECTORY"
 
 // RuntimeNames are the names that B1000 itself sets for each job and instance.
-func RuntimeNames() []string { return []string{"name", "host", "instance", "start_time"} }
+func RuntimeNames() []string { return []string{"name", "host", "instance", "client", "start_time"} }
 
 // errRuntime says that a value cannot be known before the job runs.
 var errRuntime = errors.New("known only while a job runs")

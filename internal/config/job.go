@@ -21,7 +21,7 @@ func (c *Config) newJob(s *Section) *Job {
 		Keep: s.Keep(), HardLink: s.Bool("hardlink"), Relative: s.Bool("relative"),
 		OneFileSystem: s.Bool("one_file_system"), ReadAllFIFOs: s.Bool("read_all_fifos"),
 		MinFiles: int64(s.Int("min_files")), IONice: s.Text("ionice"), BWLimit: s.Text("bwlimit"),
-		ReportSource: s.Text("report_source"), ReportPollWait: s.Duration("report_poll_wait"), ReportPollRetries: s.Int("report_poll_retries"),
+		Hosts: s.Words("hosts"), ReportJob: s.Text("report_job"), ReportPollWait: s.Duration("report_poll_wait"), ReportPollRetries: s.Int("report_poll_retries"),
 		Listen: s.Text("listen"), Share: s.Text("share"), OnDemand: s.Bool("on_demand"),
 		TLSCert: s.Text("tls_cert"), TLSKey: s.Text("tls_key"), TLSCA: s.Text("tls_ca"),
 	}

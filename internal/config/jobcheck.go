@@ -27,9 +27,8 @@ func (j *Job) check() {
 			}
 		}
 	}
-	if j.OnDemand && j.Listen == "" {
-		s.fault("on_demand", "needs listen, without which no connection is seen")
-	}
+	j.checkPull()
+	j.checkPassive()
 }
 
 // checkStaticInclude looks at an include that is known before the run.
@@ -52,6 +51,9 @@ func (j *Job) checkStaticInclude() {
 // equal, because rsync would merge them. Globs are not expanded; a last element
 // that is one is not compared.
 func CheckInclude(words []string, direction string, relative bool) error {
+	if direction == "pull" {
+		return checkFetched(words, relative)
+	}
 	seen := map[string]string{}
 	for _, word := range words {
 		switch {

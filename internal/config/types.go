@@ -43,7 +43,9 @@ type Job struct {
 	IONice                                          string // "", idle, best-effort[:N], realtime[:N]
 	BWLimit                                         string // as rsync understands it
 
-	ReportSource           string // pull
+	Hosts                  []string // pull: its clients; none for the one that ReportSource names
+	ReportJob              string   // pull: the client's job; "" for one of this name
+	AnyReportJob           bool     // pull: another of the client's jobs will do, as nothing says which
 	ReportPollWait         time.Duration
 	ReportPollRetries      int
 	Listen, Share          string // passive

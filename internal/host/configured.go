@@ -73,7 +73,7 @@ func (h *Host) configured() func(job, instance string) bool {
 // section of a job with faults may have lost some: those that have a copy stay.
 // A job with instances is itself copied nowhere.
 func destinations(j *config.Job, instance string, good map[string]state.Good) (names []string) {
-	if instance == "" && j.Has("instances") {
+	if instance == "" && j.Parted() {
 		return nil
 	}
 	for _, word := range j.Dests {

@@ -85,7 +85,7 @@ func (m *measured) Lock(job, instance string, now time.Time) (io.Closer, error) 
 
 func (m *measured) Remember(r *report.Run) error {
 	err := m.memory.Remember(r)
-	m.change(r.Job, r.Instance, func(s *measure) {
+	m.change(r.Job, r.Part(), func(s *measure) {
 		s.unsaved = nil
 		if err != nil {
 			s.unsaved = r
@@ -110,7 +110,7 @@ func (m *measured) pruned(p *plan.Run, destination string, all []run.Pruned, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	s := m.of(p.Job, p.Instance)
+	s := m.of(p.Job, report.PartName(p.Client, p.Instance))
 	if s.pruned == nil {
 		s.pruned = map[string]*metrics.Pruned{}
 	}

@@ -61,8 +61,8 @@ func (h *Host) Standings(ctx context.Context, selected []plan.Selection, now tim
 		var names []string
 		for i := range lasts {
 			if lasts[i].Run.Job == sel.Job.Name {
-				known[lasts[i].Run.Instance] = &lasts[i]
-				names = append(names, lasts[i].Run.Instance)
+				known[lasts[i].Run.Part()] = &lasts[i]
+				names = append(names, lasts[i].Run.Part())
 			}
 		}
 		instances, gone, err := h.instances(ctx, sel, names, now)
@@ -85,7 +85,7 @@ func (h *Host) instances(ctx context.Context, sel plan.Selection, ran []string, 
 	if sel.Instance != "" {
 		return []string{sel.Instance}, nil, nil
 	}
-	if len(sel.Job.Problems) > 0 || !sel.Job.Has("instances") {
+	if len(sel.Job.Problems) > 0 || !sel.Job.Parted() {
 		return []string{""}, nil, nil
 	}
 	have, err = plan.Instances(ctx, sel.Job, h.Env(now), h.Shell())

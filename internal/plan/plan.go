@@ -49,7 +49,8 @@ type Stream struct {
 // in Include: what they match may be made by Pre.
 type Run struct {
 	Job, Instance              string
-	Host                       string // names the backup
+	Client                     string // pull: the one of the job's hosts that this run is for; "" where it has none
+	Host                       string // names the backup; of a pull run the client, as far as it is known
 	MasterHost, MasterInstance string
 	DataAge                    int64 // seconds
 	Direction, Type            string
@@ -77,6 +78,8 @@ type Run struct {
 	IONice, BWLimit                                string
 
 	ReportSource      string // pull
+	ReportJob         string // pull: the client's job
+	AnyReportJob      bool   // pull: where it has no report of that job, that of another one will do
 	ReportPollWait    time.Duration
 	ReportPollRetries int
 

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,57 +13,22 @@ import (
 	"b1000/internal/config"
 )
 
-// Instances returns the instances that a job has now, in the order in which it
-// names them; "" alone where the job has no such option. A command that fails or
-// prints nothing, a bad name and a name given twice are errors.
-func Instances(ctx context.Context, job *config.Job, env Env, sh Shell) ([]string, error) {
-	if !job.Has("instances") {
-		return []string{""}, nil
-	}
-	v, err := newValues(job, "", env, sh)
-	if err != nil {
-		return nil, err
-	}
-	text, err := v.dynamic(ctx, "instances")
-	if err != nil {
-		return nil, err
-	}
-	names := config.Names(text)
-	seen := map[string]bool{}
-	for _, name := range names {
-		if err := checkName(name); err != nil {
-			return nil, v.fault("instances", err)
-		}
-		if seen[name] {
-			return nil, v.fault("instances", fmt.Errorf("%s is named twice", name))
-		}
-		seen[name] = true
-	}
-	if len(names) == 0 {
-		return nil, v.fault("instances", errors.New("names no instance"))
-	}
-	return names, nil
-}
-
-// New plans one run of a job without Problems. It runs the job's dynamic options,
+// New plans one run of a job without Problems, for what Instances names. It runs the job's dynamic options,
 // each once; every error names job and option.
-func New(ctx context.Context, job *config.Job, instance string, env Env, sh Shell) (*Run, error) {
+func New(ctx context.Context, job *config.Job, part string, env Env, sh Shell) (*Run, error) {
 	if len(job.Problems) > 0 {
 		return nil, job.Problems[0]
 	}
-	if instance != "" {
-		if err := checkName(instance); err != nil {
-			return nil, fmt.Errorf("job %q: instance: %w", job.Name, err)
-		}
+	client, instance, err := split(job, part)
+	if err != nil {
+		return nil, err
 	}
-	if instance == "" && job.Has("instances") {
-		return nil, fmt.Errorf("job %q: instance: none is named, and the job has several", job.Name)
-	}
-	v, err := newValues(job, instance, env, sh)
+	v, err := newValues(job, client, instance, env, sh)
 	if err != nil {
 		return nil, err
 	}
 	r := newRun(job, instance, env, v.now)
+	r.Client = client
 	if err := r.resolveDynamic(ctx, v); err != nil {
 		return nil, err
 	}
@@ -73,6 +39,12 @@ func New(ctx context.Context, job *config.Job, instance string, env Env, sh Shel
 		return nil, err
 	}
 	r.Copies = copies(job, r.Exclude, env)
+	if r.Direction == "pull" {
+		if _, err := config.ParseLocation(r.ReportSource); err != nil {
+			return nil, v.fault("report_source", err)
+		}
+		r.Host = r.client(env.Host)
+	}
 	return r, nil
 }
 
@@ -86,7 +58,7 @@ func newRun(job *config.Job, instance string, env Env, now time.Time) *Run {
 		Timeout: job.Timeout, PreTimeout: job.PreTimeout, PostTimeout: job.PostTimeout, StallTimeout: job.StallTimeout,
 		CopyRetries: job.CopyRetries, CopyRetryMinSleep: job.CopyRetryMinSleep, MaxAge: job.MaxAge,
 		Nice: job.Nice, IONice: job.IONice, BWLimit: job.BWLimit,
-		ReportSource: job.ReportSource, ReportPollWait: job.ReportPollWait, ReportPollRetries: job.ReportPollRetries,
+		ReportJob: cmp.Or(job.ReportJob, job.Name), AnyReportJob: job.AnyReportJob, ReportPollWait: job.ReportPollWait, ReportPollRetries: job.ReportPollRetries,
 		Settings: job,
 	}
 }
@@ -122,7 +94,7 @@ func (r *Run) resolveTexts(ctx context.Context, v *values) (err error) {
 	for _, o := range []struct {
 		key string
 		to  *string
-	}{{"pre", &r.Pre}, {"post", &r.Post}, {"on_failure", &r.OnFailure}} {
+	}{{"pre", &r.Pre}, {"post", &r.Post}, {"on_failure", &r.OnFailure}, {"report_source", &r.ReportSource}} {
 		if *o.to, err = v.text(ctx, o.key); err != nil {
 			return err
 		}

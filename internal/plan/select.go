@@ -8,7 +8,8 @@ import (
 	"b1000/internal/config"
 )
 
-// Selection is a job that is to run; Instance is "" for all that it has.
+// Selection is a job that is to run; Instance is one of what Instances names, or
+// "" for all of that.
 type Selection struct {
 	Job      *config.Job
 	Instance string
@@ -67,9 +68,11 @@ func selectOne(cfg *config.Config, arg string, names []string) (Selection, error
 	name, instance := arg, ""
 	if at := strings.IndexAny(arg, "/:"); at >= 0 {
 		name, instance = arg[:at], arg[at+1:]
-		if !config.ValidName(instance) {
+		client, rest, both := strings.Cut(strings.ReplaceAll(instance, "/", ":"), ":")
+		if !config.ValidName(client) || both && !config.ValidName(rest) {
 			return Selection{}, fmt.Errorf("%q: %q is not an instance; write job/instance", arg, instance)
 		}
+		instance = strings.ReplaceAll(instance, "/", ":")
 	}
 	job := cfg.Job(name)
 	switch {
@@ -77,7 +80,7 @@ func selectOne(cfg *config.Config, arg string, names []string) (Selection, error
 		return Selection{}, fmt.Errorf("job %q is not configured; did you mean %s?", name, config.Closest(name, names))
 	case job == nil:
 		return Selection{}, fmt.Errorf("job %q is not configured", name)
-	case instance != "" && !job.Has("instances") && len(job.Problems) == 0:
+	case instance != "" && !job.Parted() && len(job.Problems) == 0:
 		return Selection{}, fmt.Errorf("job %q has no instances; leave /%s away", name, instance)
 	}
 	return Selection{Job: job, Instance: instance}, nil

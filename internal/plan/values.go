@@ -25,12 +25,15 @@ type values struct {
 	sh      Shell
 }
 
-func newValues(job *config.Job, instance string, env Env, sh Shell) (*values, error) {
+func newValues(job *config.Job, client, instance string, env Env, sh Shell) (*values, error) {
 	v := &values{job: job, now: env.Now.Truncate(time.Second), sh: sh}
 	if err := checkName(env.Host); err != nil {
 		return nil, v.fault("host", err)
 	}
 	v.runtime = map[string]string{"name": job.Name, "host": env.Host, "instance": instance, "start_time": v.now.Format(startLayout)}
+	if client != "" {
+		v.runtime["client"] = client
+	}
 	maps.Copy(v.runtime, env.Known)
 	return v, nil
 }

@@ -47,6 +47,7 @@ type Run struct {
 	ID             string    `json:"id"`
 	Job            string    `json:"job"`
 	Instance       string    `json:"instance,omitempty"`
+	Client         string    `json:"client,omitempty"` // pull: which of the job's hosts
 	Host           string    `json:"host"`
 	MasterHost     string    `json:"master_host,omitempty"`
 	MasterInstance string    `json:"master_instance,omitempty"`
@@ -105,8 +106,20 @@ func (c *Copy) Good() bool { return c.Status == CopyDone }
 // Over reports whether the run has ended, well or not.
 func (r *Run) Over() bool { return !r.End.IsZero() }
 
-// Name is the run's job, or job:instance where there is an instance.
-func (r *Run) Name() string { return JobName(r.Job, r.Instance) }
+// Name is the run's job, or job:part where the job has several.
+func (r *Run) Name() string { return JobName(r.Job, r.Part()) }
+
+// Part is which of its job's runs this is; "" where the job has but one.
+func (r *Run) Part() string { return PartName(r.Client, r.Instance) }
+
+// PartName names one of a job's runs: by its instance, its client, or both as
+// client:instance.
+func PartName(client, instance string) string {
+	if client == "" {
+		return instance
+	}
+	return JobName(client, instance)
+}
 
 // JobName is "job", or "job:instance" where instance is not empty.
 func JobName(job, instance string) string {

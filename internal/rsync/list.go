@@ -88,7 +88,7 @@ func (e *Entry) splitLink() {
 func quiet(ctx context.Context, o Options, args []string, each func(string)) error {
 	var errs messages
 	err := process.Run(ctx, process.Command{
-		Args: append([]string{Program}, args...), Name: "rsync", Env: environment(),
+		Args: append([]string{Program}, args...), Name: "rsync", Env: o.environment(),
 		Stall: o.Stall, Files: o.Files, Stdin: o.stdin(), Stdout: each, Stderr: errs.line,
 	})
 	var e *process.ExitError
@@ -126,7 +126,7 @@ func Names(ctx context.Context, o Options, w io.Writer) error {
 // Version is the version of the installed rsync, such as "3.5.0".
 func Version(ctx context.Context) (string, error) {
 	cmd := exec.CommandContext(ctx, Program, "--version")
-	cmd.Env = environment()
+	cmd.Env = Options{}.environment()
 	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("rsync: cannot be run: %w; install rsync 3.2.7 or later", err)

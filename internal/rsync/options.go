@@ -40,6 +40,10 @@ type Options struct {
 	Verbosity    int    // 1 to 3; above 1 each name is logged
 	Extra        []string
 
+	// ConnectProg, if not empty, is the command that talks to a daemon's port in
+	// place of a socket (rsync(1), RSYNC_CONNECT_PROG).
+	ConnectProg string
+
 	Files []*os.File // inherited, so that a lock lasts as long as rsync
 	Stall time.Duration
 	Nice  []string // a command that runs another, such as {"nice", "-n", "5"}
@@ -107,8 +111,11 @@ const itemPrefix = "@item "
 
 // environment is what rsync gets: enough to find ssh and its keys, messages in
 // English, nothing that changes what it does but RSYNC_RSH.
-func environment() []string {
+func (o Options) environment() []string {
 	env := []string{"LC_ALL=C"}
+	if o.ConnectProg != "" {
+		env = append(env, "RSYNC_CONNECT_PROG="+o.ConnectProg)
+	}
 	for _, k := range []string{"PATH", "HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK", "RSYNC_RSH", "RSYNC_PROXY", "TMPDIR", "TZ"} {
 		if v, ok := os.LookupEnv(k); ok {
 			env = append(env, k+"="+v)

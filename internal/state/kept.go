@@ -32,7 +32,7 @@ func (d *Dir) SaveKept(k Kept) error {
 			return err
 		}
 		path := keptPathOf(paths, &k.Run)
-		base := filepath.Join(d.path, escape(k.Run.Job)+"-"+escape(k.Run.Instance)+"-"+stamp(k.Run.Start))
+		base := filepath.Join(d.path, escape(k.Run.Job)+"-"+escape(k.Run.Part())+"-"+stamp(k.Run.Start))
 		for n := 1; path == ""; n++ {
 			name := base + keptSuffix
 			if n > 1 {
@@ -83,7 +83,7 @@ func (d *Dir) Kept(job, instance string) ([]Kept, error) {
 		case errors.Is(err, fs.ErrNotExist): // dropped meanwhile
 		case err != nil:
 			errs = append(errs, fmt.Errorf("kept run: %w", err))
-		case job == "" || k.Run.Job == job && k.Run.Instance == instance:
+		case job == "" || k.Run.Job == job && k.Run.Part() == instance:
 			kept = append(kept, k)
 		}
 	}

@@ -44,7 +44,7 @@ const (
 // and the error says so.
 func (d *Dir) SaveLast(r *report.Run) error {
 	err := d.exclusive(func() error {
-		path := d.lastPath(r.Job, r.Instance)
+		path := d.lastPath(r.Job, r.Part())
 		last, err := readLast(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):

@@ -184,7 +184,7 @@ func files(folder, suffix string) ([]string, error) {
 
 // sameRun reports whether two states are of one run.
 func sameRun(a, b *report.Run) bool {
-	return a.Job == b.Job && a.Instance == b.Instance && a.Host == b.Host && a.Start.Equal(b.Start)
+	return a.Job == b.Job && a.Part() == b.Part() && a.Host == b.Host && a.Start.Equal(b.Start)
 }
 
 // jobFile is the name for a job and instance; no two have the same, as escape
