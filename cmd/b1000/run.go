@@ -117,7 +117,7 @@ func (p program) jobs(ctx context.Context, o options) (int, error) {
 	s.runner.Reports = board.reports(s.runner.Reports)
 	if !o.copyOnly && p.service.fansOut(selected) {
 		var done func()
-		s.units, done = openUnits(ctx, out.log, board)
+		s.units, done = openUnits(ctx, out.log, board, s.last)
 		defer done()
 	}
 	outcomes := s.all(ctx, selected)
@@ -201,6 +201,15 @@ func orAll(parallel int) int {
 		return 1 << 20
 	}
 	return parallel
+}
+
+// last is the last run that is remembered; the zero Run for none.
+func (s *session) last(job, instance string) report.Run {
+	l, _, err := s.host.State.Last(job, instance)
+	if err != nil {
+		return report.Run{}
+	}
+	return l.Run
 }
 
 func (s *session) add(o run.Outcome) {

@@ -6,9 +6,11 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"b1000/internal/plan"
 	"b1000/internal/report"
@@ -50,6 +52,7 @@ type units struct {
 	manager *systemd.Manager
 	log     *slog.Logger
 	board   *board
+	last    func(job, instance string) report.Run // the last run that ended, as remembered
 
 	mu      sync.Mutex
 	ended   map[report.Status]int
@@ -58,13 +61,13 @@ type units struct {
 
 // openUnits connects to the service manager. Where that fails there are no
 // units, and instances run in this process: a backup is better than none.
-func openUnits(ctx context.Context, log *slog.Logger, b *board) (u *units, done func()) {
+func openUnits(ctx context.Context, log *slog.Logger, b *board, last func(job, instance string) report.Run) (u *units, done func()) {
 	m, err := systemd.Connect(ctx)
 	if err != nil {
 		log.Warn("instances run in this process: " + err.Error())
 		return nil, func() {}
 	}
-	return &units{manager: m, log: log, board: b, ended: map[report.Status]int{}}, m.Close
+	return &units{manager: m, log: log, board: b, last: last, ended: map[report.Status]int{}}, m.Close
 }
 
 // run has the unit of an instance started and waits for its result. One that
@@ -74,8 +77,12 @@ func (u *units) run(ctx context.Context, job, instance string) run.Outcome {
 	rep := report.Run{Job: job, Instance: instance, Status: report.Failed}
 	log := u.log.With("thread", rep.Name(), "job", job, "instance", instance)
 	u.count(instance, "")
+	begun := time.Now().Truncate(time.Second)
 	res, err := u.startAndWait(ctx, log, systemd.Unit(job, instance))
+	last := u.last(job, instance)
 	switch {
+	case errors.Is(err, systemd.ErrMissed) && !last.End.Before(begun) && last.Status != report.Failed:
+		rep.Status = last.Status
 	case err != nil:
 		out.Err = err
 	case res.Word == "success" && res.Status != run.ExitWarning:
@@ -138,15 +145,11 @@ func (u *units) count(instance string, ended report.Status) {
 		u.running = append(u.running, instance)
 	} else {
 		u.ended[ended]++
-		for i, name := range u.running {
-			if name == instance {
-				u.running = append(u.running[:i:i], u.running[i+1:]...)
-				break
-			}
-		}
+		u.running = slices.DeleteFunc(u.running, func(name string) bool { return name == instance })
 	}
 	var parts []string
 	if len(u.running) > 0 {
+		slices.Sort(u.running)
 		parts = append(parts, "running: "+strings.Join(u.running, ", "))
 	}
 	u.board.say(strings.Join(append(parts, tally(u.ended)...), "; "))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 
@@ -88,6 +89,11 @@ func (a *app) status(ctx context.Context, args []string) error {
 	}
 	kept, err := h.State.Kept("", "")
 	for _, k := range kept {
+		if slices.ContainsFunc(all, func(s host.Standing) bool {
+			return s.Running != "" && s.Job == k.Run.Job && s.Instance == k.Run.Instance
+		}) {
+			continue // it is the one that runs, or will be ended by it
+		}
 		res.Kept = append(res.Kept, waiting{Job: k.Run.Job, Instance: k.Run.Instance, Start: moment(k.Run.Start)})
 	}
 	queued, err2 := h.State.QueuedReports("")

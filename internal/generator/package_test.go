@@ -165,8 +165,8 @@ func TestOnAHostTheCatalogExplainsMessages(t *testing.T) {
 			t.Errorf("%s: %s", id, out)
 		}
 	}
-	h.MustRun("sh", "-c", "printf 'MESSAGE=run ended\nMESSAGE_ID=5c1f8f5a0b0e4a0f9d0c1a7d5e2b1004\nB1000_JOB=etc\nB1000_RUN=42\n' | logger --journald")
-	if out := h.Journal("-x", "B1000_JOB=etc"); !strings.Contains(out, "Subject: A backup has failed") {
+	h.MustRun("sh", "-c", "printf 'MESSAGE=run ended\nMESSAGE_ID=5c1f8f5a0b0e4a0f9d0c1a7d5e2b1004\nB1000_JOB=etc\nBACKUP_NAME=etc\nBACKUP_RUN=42\n' | logger --journald")
+	if out := h.Journal("-x", "B1000_JOB=etc"); !strings.Contains(out, "Subject: Backup etc has failed") {
 		t.Errorf("journalctl -x:\n%s", out)
 	}
 	h.MustRun("systemd-tmpfiles", "--create", "b1000.conf")

@@ -2,6 +2,7 @@ package systemd
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -104,14 +105,26 @@ func (j *Job) Wait(ctx context.Context) (Result, error) {
 	switch {
 	case err != nil:
 		return res, fmt.Errorf("%s: %w", j.Unit, err)
-	case j.stop, res.Word != "success", word == "": // "": its end was missed, but the service has its result
+	case j.stop, res.Word != "success":
 		return res, nil
-	case word != "done":
+	case word == "" && forgotten(unit):
+		return res, fmt.Errorf("%s: %w", j.Unit, ErrMissed)
+	case word != "done" && word != "":
 		return res, fmt.Errorf("%s: was not run: %s; systemctl status %s tells more", j.Unit, word, j.Unit)
-	case !value[bool](unit, "ConditionResult"):
+	case !forgotten(unit) && !value[bool](unit, "ConditionResult"):
 		return res, fmt.Errorf("%s: was not run: a condition of the unit is not met; systemctl status %s tells which", j.Unit, j.Unit)
 	}
 	return res, nil
+}
+
+// ErrMissed says that a unit has run and its result was missed: it ended while
+// the connection to the service manager was broken.
+var ErrMissed = errors.New("its end was missed while the service manager could not be reached")
+
+// forgotten reports whether a unit has been unloaded since its start, as units
+// are that have ended well and that nobody holds.
+func forgotten(unit map[string]dbus.Variant) bool {
+	return value[uint64](unit, "ConditionTimestampMonotonic") == 0
 }
 
 // removed waits until the service manager is through with the job. The word for

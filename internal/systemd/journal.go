@@ -19,7 +19,9 @@ import (
 // other one B1000_ and its name in capitals; empty ones and names that cannot be
 // a field's are left out. The same holds for the attributes of a record, but
 // those that are not among the five follow the message too, as key=value.
-// [MessageKey] names an event (see [MessageID]) and becomes MESSAGE_ID. The
+// [MessageKey] names an event (see [MessageID]) and becomes MESSAGE_ID; such an
+// entry has BACKUP_NAME (job or job:instance), BACKUP_RUN and BACKUP_DEST as
+// well, since the texts of a catalog can't name a field with a digit in it. The
 // thread, which repeats job and instance for other logs, is left out.
 type Journal struct {
 	socket *socket
@@ -54,10 +56,7 @@ func (j *Journal) Brief() *Journal {
 
 // Enabled reports whether records of a level are written.
 func (j *Journal) Enabled(_ context.Context, l slog.Level) bool {
-	event := func() bool {
-		return slices.ContainsFunc(j.fields, func(f field) bool { return f.name == "MESSAGE_ID" })
-	}
-	return l >= j.level.Level() && (!j.brief || l >= slog.LevelWarn || event())
+	return l >= j.level.Level() && (!j.brief || l >= slog.LevelWarn || j.get("MESSAGE_ID") != "")
 }
 
 // WithAttrs returns a handler that adds attributes to each record.
@@ -88,11 +87,35 @@ func (j *Journal) Handle(_ context.Context, r slog.Record) error {
 		message += own.add(j.group, a)
 		return true
 	})
+	own.forCatalog()
 	return j.socket.send(entry(append([]field{
 		{"MESSAGE", readable(message)},
 		{"PRIORITY", priority(r.Level)},
 		{"SYSLOG_IDENTIFIER", "b1000"},
 	}, own.fields...)))
+}
+
+// forCatalog adds the fields that the catalog's text for an event names.
+func (j *Journal) forCatalog() {
+	if j.get("MESSAGE_ID") == "" {
+		return
+	}
+	name := j.get("B1000_JOB")
+	if instance := j.get("B1000_INSTANCE"); instance != "" {
+		name += ":" + instance
+	}
+	j.set("BACKUP_NAME", name)
+	j.set("BACKUP_RUN", j.get("B1000_RUN"))
+	j.set("BACKUP_DEST", j.get("B1000_DEST"))
+}
+
+func (j *Journal) get(name string) string {
+	for _, f := range j.fields {
+		if f.name == name {
+			return f.value
+		}
+	}
+	return ""
 }
 
 // add makes fields of an attribute, and returns what it adds to the message.

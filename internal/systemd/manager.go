@@ -29,9 +29,12 @@ type Manager struct {
 	waiting map[dbus.ObjectPath]chan string // jobs of the manager, until they are removed
 }
 
-// callLimit is how long the service manager may take for an answer. It is busy
-// while it reloads.
-const callLimit = 90 * time.Second
+// How long the service manager may take to let us in, and for an answer: it is
+// busy while it reloads.
+const (
+	dialLimit = 10 * time.Second
+	callLimit = 90 * time.Second
+)
 
 const (
 	busName      = "org.freedesktop.systemd1"
@@ -74,9 +77,9 @@ func (m *Manager) connection(ctx context.Context) (*dbus.Conn, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, context.Cause(ctx)
 	}
-	conn, err := bus()
+	conn, err := dial(bus)
 	if err != nil && os.Geteuid() == 0 {
-		conn, err = direct()
+		conn, err = dial(direct)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("service manager: %w", err)
@@ -84,39 +87,62 @@ func (m *Manager) connection(ctx context.Context) (*dbus.Conn, error) {
 	removed := make(chan *dbus.Signal, 16)
 	conn.Signal(removed)
 	go m.listen(removed)
-	if err := conn.Object(busName, busPath).Call(managerIface+".Subscribe", 0).Err; err != nil {
-		conn.Close()
-		return nil, fmt.Errorf("service manager: %w", err)
-	}
 	m.conn = conn
 	return conn, nil
 }
 
+// dial makes a connection that signals come over, in dialLimit at most: a bus
+// that is being stopped takes connections and does not answer.
+func dial(open func(...dbus.ConnOption) (*dbus.Conn, error)) (*dbus.Conn, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	limit := time.AfterFunc(dialLimit, cancel)
+	conn, err := open(dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()), dbus.WithContext(ctx))
+	if err == nil {
+		err = conn.Object(busName, busPath).Call(managerIface+".Subscribe", 0).Err
+	}
+	if err == nil && limit.Stop() {
+		return conn, nil
+	}
+	if err == nil || ctx.Err() != nil {
+		err = fmt.Errorf("no answer within %v", dialLimit)
+	}
+	cancel() // which closes the connection
+	return nil, err
+}
+
 // bus connects over the system bus.
-func bus() (*dbus.Conn, error) {
-	conn, err := dbus.ConnectSystemBus(dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()))
+func bus(options ...dbus.ConnOption) (*dbus.Conn, error) {
+	conn, err := dbus.ConnectSystemBus(options...)
 	if err != nil {
 		return nil, err
 	}
-	if err := conn.AddMatchSignal(dbus.WithMatchInterface(managerIface), dbus.WithMatchMember("JobRemoved")); err != nil {
-		conn.Close()
-		return nil, err
-	}
-	return conn, nil
+	return conn, conn.AddMatchSignal(dbus.WithMatchInterface(managerIface), dbus.WithMatchMember("JobRemoved"))
 }
 
 // direct connects without a bus in between: there is no one to say Hello to, and
 // every signal comes.
-func direct() (*dbus.Conn, error) {
-	conn, err := dbus.Dial(private, dbus.WithSignalHandler(dbus.NewSequentialSignalHandler()))
+func direct(options ...dbus.ConnOption) (*dbus.Conn, error) {
+	conn, err := dbus.Dial(private, options...)
 	if err != nil {
 		return nil, err
 	}
 	if err := conn.Auth([]dbus.Auth{dbus.AuthExternal(strconv.Itoa(os.Getuid()))}); err != nil {
-		conn.Close()
 		return nil, err
 	}
-	return conn, nil
+	return conn, wake(conn)
+}
+
+// wake has a direct connection answered: systemd 252 overlooks a first message
+// that comes in one piece with the end of the greeting, until there is a second.
+func wake(conn *dbus.Conn) error {
+	for {
+		ctx, cancel := context.WithTimeout(conn.Context(), 200*time.Millisecond)
+		err := conn.Object(busName, busPath).CallWithContext(ctx, "org.freedesktop.DBus.Peer.Ping", 0).Err
+		cancel()
+		if !errors.Is(err, context.DeadlineExceeded) {
+			return err
+		}
+	}
 }
 
 // listen hands on the results of jobs until the connection ends.
