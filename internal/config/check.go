@@ -14,9 +14,9 @@ import (
 func (s *Section) check() {
 	variant := s.variant()
 	for _, key := range s.Keys() {
-		option, ok := Lookup(s.Kind, key)
+		option := lookup(s.Kind, key)
 		switch {
-		case !ok:
+		case option == nil:
 			s.unknownOption(key, variant)
 		case !option.allowed(variant):
 			s.fault(key, fmt.Sprintf("not for %s; only for %s", s.kindOf(variant), strings.ReplaceAll(option.In, " ", " and ")))
@@ -24,7 +24,8 @@ func (s *Section) check() {
 			s.checkValue(option)
 		}
 	}
-	for _, option := range Options(s.Kind) {
+	for i := range tables[s.Kind] {
+		option := &tables[s.Kind][i]
 		if option.needed(variant) && !s.Has(option.Name) {
 			s.fault(option.Name, fmt.Sprintf("missing; %s needs it", s.kindOf(variant)))
 		}
@@ -34,8 +35,11 @@ func (s *Section) check() {
 
 // variant is the direction or type, or "" where it is missing or wrong.
 func (s *Section) variant() string {
-	option, ok := Lookup(s.Kind, variantKey(s.Kind))
-	if value := s.Text(option.Name); ok && option.valueFault(value) == "" {
+	option := lookup(s.Kind, variantKey(s.Kind))
+	if option == nil {
+		return ""
+	}
+	if value := s.Text(option.Name); option.valueFault(value) == "" {
 		return value
 	}
 	return ""
@@ -77,7 +81,7 @@ func (s *Section) unknownOption(key, variant string) {
 }
 
 // checkValue expands a value as far as it can be known and looks at the result.
-func (s *Section) checkValue(option Option) {
+func (s *Section) checkValue(option *Option) {
 	text, err := s.Expand(option.Name, s.noRuntime(option))
 	if err != nil {
 		message := strings.ReplaceAll(err.Error(), "\n", "; ")
@@ -102,7 +106,7 @@ func (s *Section) checkValue(option Option) {
 
 // noRuntime stands in for the run-time values, so that the other references of a
 // late option are checked.
-func (s *Section) noRuntime(option Option) map[string]string {
+func (s *Section) noRuntime(option *Option) map[string]string {
 	if !option.Late {
 		return nil
 	}
@@ -131,7 +135,7 @@ func (s *Section) runtimeDependent(key string) bool {
 
 // valueFault says what is wrong with an expanded value, "" for nothing. It prints
 // no value of which a part could be secret.
-func (o Option) valueFault(value string) string {
+func (o *Option) valueFault(value string) string {
 	if strings.Contains(value, "\n") && (o.Kind == Text || o.Kind == Path || o.Kind == Secret || o.Kind == Calendar) {
 		return "wants one line; the next one is indented and continues it"
 	}
@@ -173,8 +177,8 @@ func (o Option) valueFault(value string) string {
 	return ""
 }
 
-func (o Option) enumFault(value string) string {
-	for _, v := range strings.Fields(o.Values) {
+func (o *Option) enumFault(value string) string {
+	for v := range strings.FieldsSeq(o.Values) {
 		if strings.EqualFold(v, value) {
 			return ""
 		}
@@ -183,7 +187,7 @@ func (o Option) enumFault(value string) string {
 	return fmt.Sprintf("%q is none of %s%s", value, strings.Join(values, ", "), hint(value, values))
 }
 
-func (o Option) listFault(value string) string {
+func (o *Option) listFault(value string) string {
 	words, err := o.Split(value)
 	if err != nil {
 		return err.Error()

@@ -23,6 +23,8 @@ type Config struct {
 	Global Global
 
 	sections []*Section // in the order of files and lines
+	titles   map[string]*Section
+	kinds    map[string][]*Section
 	jobs     map[string]*Job
 	dests    map[string]*Dest
 	reports  map[string]*Report
@@ -34,7 +36,10 @@ type Config struct {
 // read at all; everything else is a Problem, sorted by file and line. The jobs
 // without Problems may be run unless Config.Fatal returns any.
 func Load(path string) (*Config, []Problem, error) {
-	c := &Config{Path: path, jobs: map[string]*Job{}, dests: map[string]*Dest{}, reports: map[string]*Report{}, creds: os.Getenv(credentials)}
+	c := &Config{
+		Path: path, titles: map[string]*Section{}, kinds: map[string][]*Section{}, jobs: map[string]*Job{}, dests: map[string]*Dest{}, reports: map[string]*Report{},
+		creds: os.Getenv(credentials),
+	}
 	if err := c.addFile(path); err != nil {
 		return nil, nil, fmt.Errorf("configuration: %w", err)
 	}
@@ -99,14 +104,10 @@ func (c *Config) addFile(path string) error {
 	return nil
 }
 
-// newSection makes a Section of what was scanned; of an option given twice the
-// last one counts.
+// newSection makes a Section of what was scanned.
 func newSection(file string, raw scannedSection, creds string) *Section {
-	s := &Section{File: file, Line: raw.line, values: map[string]scannedKey{}, creds: creds}
+	s := &Section{File: file, Line: raw.line, values: raw.keys, creds: creds}
 	s.Kind, s.Name, _ = strings.Cut(raw.title, ":")
-	for _, key := range raw.keys {
-		s.values[key.name] = key
-	}
 	return s
 }
 
@@ -135,16 +136,11 @@ func (c *Config) addSection(s *Section, title string) {
 		return
 	}
 	c.sections = append(c.sections, s)
+	c.titles[title] = s
+	c.kinds[s.Kind] = append(c.kinds[s.Kind], s)
 }
 
-func (c *Config) section(title string) *Section {
-	for _, s := range c.sections {
-		if s.Title() == title {
-			return s
-		}
-	}
-	return nil
-}
+func (c *Config) section(title string) *Section { return c.titles[title] }
 
 // problems gathers all of them in the order of the files.
 func (c *Config) problems() []Problem {
@@ -188,13 +184,9 @@ func (c *Config) Report(name string) *Report { return c.reports[name] }
 
 // Sections returns the sections of one kind by name.
 func (c *Config) Sections(kind string) []*Section {
-	found := map[string]*Section{}
-	for _, s := range c.sections {
-		if s.Kind == kind {
-			found[s.Name] = s
-		}
-	}
-	return sorted(found)
+	found := slices.Clone(c.kinds[kind])
+	slices.SortFunc(found, func(a, b *Section) int { return strings.Compare(a.Name, b.Name) })
+	return found
 }
 
 // Section returns the section of a kind and name ("" for those without), or nil.

@@ -3,13 +3,32 @@ package config
 import (
 	"errors"
 	"fmt"
-	"regexp"
 	"slices"
 	"strings"
 )
 
-// reference is "$$", which is a dollar sign, or "$name".
-var reference = regexp.MustCompile(`\$\$|\$[a-zA-Z][a-zA-Z0-9_]*`)
+// reference finds the first "$$", which is a dollar sign, or "$name" in a text,
+// and returns where it begins and ends; -1 where there is none.
+func reference(text string) (begin, end int) {
+	for i := 0; i+1 < len(text); i++ {
+		if text[i] != '$' {
+			continue
+		}
+		if text[i+1] == '$' {
+			return i, i + 2
+		}
+		end := i + 1
+		for end < len(text) && (isLetter(text[end]) || end > i+1 && (text[end] == '_' || '0' <= text[end] && text[end] <= '9')) {
+			end++
+		}
+		if end > i+1 {
+			return i, end
+		}
+	}
+	return -1, -1
+}
+
+func isLetter(c byte) bool { return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' }
 
 // credentials is the one name that is looked up in the environment, so that
 // password_file = $CREDENTIALS_DIRECTORY/name works; see systemd.exec(5).
@@ -31,8 +50,11 @@ func (s *Section) Expand(key string, runtime map[string]string) (string, error) 
 		return "", nil
 	}
 	text := s.Raw(key)
-	if option, ok := Lookup(s.Kind, key); ok && text == "" && !s.emptyCounts(key) {
+	if option := lookup(s.Kind, key); text == "" && option != nil && !s.emptyCounts(key) {
 		text = option.Default
+	}
+	if strings.IndexByte(text, '$') < 0 {
+		return text, nil
 	}
 	e := expansion{section: s, runtime: runtime, left: maxReferences}
 	return e.expand(text, []string{key})
@@ -49,7 +71,7 @@ func (s *Section) lookup(name string) (text string, ok bool) {
 		}
 	}
 	for _, kind := range []string{s.Kind, "global"} {
-		if option, _ := Lookup(kind, name); option.Default != "" {
+		if option := lookup(kind, name); option != nil && option.Default != "" {
 			return option.Default, true
 		}
 	}
@@ -61,8 +83,7 @@ func (s *Section) Given(key string) bool {
 	if s == nil {
 		return false
 	}
-	_, ok := s.values[key]
-	return ok
+	return s.given(key).line > 0
 }
 
 // maxReferences bounds what one value may refer to, so that a few options that
@@ -78,21 +99,26 @@ type expansion struct {
 
 // expand replaces the references of a text; path is how it was reached.
 func (e *expansion) expand(text string, path []string) (string, error) {
+	var out strings.Builder
 	var errs []error
-	out := reference.ReplaceAllStringFunc(text, func(ref string) string {
-		if ref == "$$" {
-			return "$"
+	for begin, end := reference(text); begin >= 0; begin, end = reference(text) {
+		out.WriteString(text[:begin])
+		if name := text[begin+1 : end]; name == "$" {
+			out.WriteString("$")
+		} else {
+			value, err := e.resolve(name, path)
+			if err != nil {
+				errs = append(errs, err)
+			}
+			out.WriteString(value)
 		}
-		value, err := e.resolve(ref[1:], path)
-		if err != nil {
-			errs = append(errs, err)
-		}
-		return value
-	})
+		text = text[end:]
+	}
 	if e.left < 0 {
 		return "", errors.New("refers to too many options")
 	}
-	return out, errors.Join(errs...)
+	out.WriteString(text)
+	return out.String(), errors.Join(errs...)
 }
 
 // resolve returns what one name of a value stands for.
@@ -144,11 +170,16 @@ func (s *Section) unknown(ref string) string {
 // Refs are the names that the option's value refers to, also by way of other
 // options; sorted, each once.
 func (s *Section) Refs(key string) []string {
+	if strings.IndexByte(s.Raw(key), '$') < 0 {
+		return nil
+	}
 	seen := map[string]bool{}
 	var follow func(text string)
 	follow = func(text string) {
-		for _, ref := range reference.FindAllString(text, -1) {
-			if name := ref[1:]; name != "$" && !seen[name] {
+		for begin, end := reference(text); begin >= 0; begin, end = reference(text) {
+			name := text[begin+1 : end]
+			text = text[end:]
+			if name != "$" && !seen[name] {
 				seen[name] = true
 				value, _ := s.lookup(strings.ToLower(name))
 				follow(value)

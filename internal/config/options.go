@@ -60,12 +60,27 @@ func Options(section string) []Option { return slices.Clone(tables[section]) }
 
 // Lookup finds an option by its name in lower case.
 func Lookup(section, name string) (Option, bool) {
-	for i := range tables[section] {
-		if tables[section][i].Name == name {
-			return tables[section][i], true
-		}
+	if o := lookup(section, name); o != nil {
+		return *o, true
 	}
 	return Option{}, false
+}
+
+// lookup is Lookup without a copy; nil where there is no such option.
+func lookup(section, name string) *Option { return index[section][name] }
+
+// index holds every option under its section and name. Nothing writes to it.
+var index = indexed(tables)
+
+func indexed(tables map[string][]Option) map[string]map[string]*Option {
+	all := map[string]map[string]*Option{}
+	for section, options := range tables {
+		all[section] = map[string]*Option{}
+		for i := range options {
+			all[section][options[i].Name] = &options[i]
+		}
+	}
+	return all
 }
 
 // tables holds every option under its kind of section. Nothing writes to it.
@@ -110,18 +125,26 @@ func variantKey(section string) string {
 	return ""
 }
 
-func (o Option) allowed(variant string) bool {
-	return o.In == "" || variant == "" || slices.Contains(strings.Fields(o.In), variant)
+func (o *Option) allowed(variant string) bool {
+	return o.In == "" || variant == "" || hasWord(o.In, variant)
 }
 
-func (o Option) needed(variant string) bool {
-	return o.Need == "*" || slices.Contains(strings.Fields(o.Need), variant)
+func (o *Option) needed(variant string) bool { return o.Need == "*" || hasWord(o.Need, variant) }
+
+// hasWord reports whether word is one of those in the list.
+func hasWord(list, word string) bool {
+	for w := range strings.FieldsSeq(list) {
+		if w == word {
+			return true
+		}
+	}
+	return false
 }
 
 // canonical is the value as the table spells it.
-func (o Option) canonical(value string) string {
+func (o *Option) canonical(value string) string {
 	if o.Kind == Enum {
-		for _, v := range strings.Fields(o.Values) {
+		for v := range strings.FieldsSeq(o.Values) {
 			if strings.EqualFold(v, value) {
 				return v
 			}

@@ -46,8 +46,9 @@ func scan(data []byte) scanned {
 		key = &scannedKey{} // swallows the lines that continue the bad one
 	}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
-	for i, line := range strings.Split(string(data), "\n") {
-		n := i + 1
+	n := 0
+	for line := range strings.SplitSeq(string(data), "\n") {
+		n++
 		text := strings.TrimSpace(line)
 		switch indent := len(line) - len(strings.TrimLeft(line, " \t")); {
 		case text == "" || text[0] == '#' || text[0] == ';':

@@ -15,9 +15,9 @@ type Section struct {
 	Line       int
 	Problems   []Problem
 
-	values map[string]scannedKey
-	global *Section // where names are looked up next; nil for global itself
-	creds  string   // $CREDENTIALS_DIRECTORY
+	values []scannedKey // by line; of an option given twice the last one counts
+	global *Section     // where names are looked up next; nil for global itself
+	creds  string       // $CREDENTIALS_DIRECTORY
 }
 
 // Title is "kind:name", or the kind alone.
@@ -36,13 +36,24 @@ func (s *Section) Raw(key string) string {
 	if s == nil {
 		return ""
 	}
-	return s.values[key].value
+	return s.given(key).value
+}
+
+// given is the option as it is written, of line 0 where it is not. There are few
+// in a section; looking through them is faster than a map is made.
+func (s *Section) given(key string) scannedKey {
+	for i := len(s.values) - 1; i >= 0; i-- {
+		if s.values[i].name == key {
+			return s.values[i]
+		}
+	}
+	return scannedKey{}
 }
 
 // LineOf is the line of an option, or that of the section where it is not set.
 func (s *Section) LineOf(key string) int {
-	if v, ok := s.values[key]; ok {
-		return v.line
+	if line := s.given(key).line; line > 0 {
+		return line
 	}
 	return s.Line
 }
@@ -50,22 +61,24 @@ func (s *Section) LineOf(key string) int {
 // Keys are the names of the options that are given, sorted.
 func (s *Section) Keys() []string {
 	keys := make([]string, 0, len(s.values))
-	for key := range s.values {
-		keys = append(keys, key)
+	for _, v := range s.values {
+		keys = append(keys, v.name)
 	}
 	slices.Sort(keys)
-	return keys
+	return slices.Compact(keys)
 }
 
 // Text is the option's expanded value, or its default. It is empty where the
 // value needs what is known only while a job runs; see Expand.
 func (s *Section) Text(key string) string {
 	text, err := s.Expand(key, nil)
-	if err != nil {
+	if err != nil || text == "" {
 		return ""
 	}
-	option, _ := Lookup(s.Kind, key)
-	return option.canonical(text)
+	if option := lookup(s.Kind, key); option != nil {
+		return option.canonical(text)
+	}
+	return text
 }
 
 // Bool is the value of an option of kind Bool.
@@ -76,7 +89,11 @@ func (s *Section) Bool(key string) bool {
 
 // Int is the value of an option of kind Int; 0 where it has none.
 func (s *Section) Int(key string) int {
-	n, _ := strconv.Atoi(s.Text(key))
+	text := s.Text(key)
+	if text == "" {
+		return 0
+	}
+	n, _ := strconv.Atoi(text)
 	return n
 }
 

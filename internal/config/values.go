@@ -30,6 +30,9 @@ func ValidName(s string) bool { return namePattern.MatchString(s) }
 // "1h30m", or a bare number of seconds. A negative one is an error.
 func ParseDuration(s string) (time.Duration, error) {
 	bad := errors.New("wants a duration as 90s, 15m, 2h, 3d, 2w, 1h30m or a number of seconds")
+	if s == "0" {
+		return 0, nil
+	}
 	parts := []string{s + "s"}
 	if durationPattern.MatchString(s) {
 		parts = durationPart.FindAllString(s, -1)

@@ -68,7 +68,10 @@ func known(job *config.Job, key, instance string) []string {
 		return nil
 	}
 	a, errA := words(job, key, instance, "a")
-	b, errB := words(job, key, instance, "b")
+	b, errB := a, errA
+	if len(job.Refs(key)) > 0 {
+		b, errB = words(job, key, instance, "b")
+	}
 	if errA != nil || errB != nil || len(a) != len(b) {
 		return nil
 	}
