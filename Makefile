@@ -4,13 +4,13 @@
 SHELL = /bin/bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0)
 PREFIX ?= /usr/local
-PROGRAMS = b1000 b1000ctl
+PROGRAMS = b1000 b1000ctl b1000-generator b1000d
 GOFLAGS += -trimpath
 LDFLAGS = -s -w -X b1000/internal/host.Version=$(VERSION)
 
 # What the programs need to run, what the tests need, what the benchmark needs.
 RUN_PACKAGES = rsync
-CHECK_PACKAGES = $(RUN_PACKAGES) acl attr e2fsprogs iproute2 mariadb-server openssh-client openssh-server procps python3 shellcheck systemd util-linux
+CHECK_PACKAGES = $(RUN_PACKAGES) acl attr dbus e2fsprogs iproute2 mariadb-server openssh-client openssh-server procps prometheus python3 shellcheck systemd systemd-container systemd-sysv util-linux
 BENCH_PACKAGES = $(RUN_PACKAGES) borgbackup e2fsprogs python3 rsnapshot util-linux
 
 .PHONY: build install demo check test lint bench clean demo-setup check-setup bench-setup
@@ -27,7 +27,7 @@ demo: demo-setup build
 check: check-setup build lint test
 
 lint:
-	@unformatted=$$(gofmt -l cmd internal); if [ -n "$$unformatted" ]; then echo "not gofmt-clean: $$unformatted"; exit 1; fi
+	@unformatted=$$(gofmt -l cmd internal contrib); if [ -n "$$unformatted" ]; then echo "not gofmt-clean: $$unformatted"; exit 1; fi
 	go vet ./...
 	go tool staticcheck ./...
 	go mod verify
