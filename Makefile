@@ -4,7 +4,7 @@
 SHELL = /bin/bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0)
 PREFIX ?= /usr/local
-PROGRAMS = b1000 b1000ctl b1000-generator b1000d
+PROGRAMS = $(notdir $(wildcard cmd/*))
 GOFLAGS += -trimpath
 LDFLAGS = -s -w -X b1000/internal/host.Version=$(VERSION)
 
