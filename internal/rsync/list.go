@@ -126,7 +126,7 @@ func Names(ctx context.Context, o Options, w io.Writer) error {
 // Version is the version of the installed rsync, such as "3.5.0".
 func Version(ctx context.Context) (string, error) {
 	cmd := exec.CommandContext(ctx, Program, "--version")
-	cmd.Env = Options{}.environment()
+	cmd.Env = environment()
 	out, err := cmd.Output()
 	if err != nil {
 		return "", fmt.Errorf("rsync: cannot be run: %w; install rsync 3.2.7 or later", err)

@@ -106,16 +106,22 @@ func (o Options) stdin() io.Reader {
 	return strings.NewReader(o.Password + "\n")
 }
 
+// environment is that of one rsync.
+func (o Options) environment() []string {
+	env := environment()
+	if o.ConnectProg != "" {
+		env = append(env, "RSYNC_CONNECT_PROG="+o.ConnectProg)
+	}
+	return env
+}
+
 // itemPrefix marks the lines of --out-format among rsync's others.
 const itemPrefix = "@item "
 
 // environment is what rsync gets: enough to find ssh and its keys, messages in
 // English, nothing that changes what it does but RSYNC_RSH.
-func (o Options) environment() []string {
+func environment() []string {
 	env := []string{"LC_ALL=C"}
-	if o.ConnectProg != "" {
-		env = append(env, "RSYNC_CONNECT_PROG="+o.ConnectProg)
-	}
 	for _, k := range []string{"PATH", "HOME", "USER", "LOGNAME", "SSH_AUTH_SOCK", "RSYNC_RSH", "RSYNC_PROXY", "TMPDIR", "TZ"} {
 		if v, ok := os.LookupEnv(k); ok {
 			env = append(env, k+"="+v)
