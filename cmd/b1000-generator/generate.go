@@ -59,20 +59,20 @@ func (g generating) run() int {
 
 // units are those of the configuration. Its faults are logged as well.
 func (g generating) units() *unit.Tree {
-	path := config.DefaultPath(g.getenv)
-	inRoot := filepath.Join(g.getenv("ROOT"), path)
-	if absent(inRoot) {
+	root := g.getenv("ROOT")
+	path := filepath.Join(root, config.DefaultPath(g.getenv))
+	if absent(path) {
 		return &unit.Tree{}
 	}
-	cfg, problems, err := config.Load(inRoot)
+	cfg, problems, err := config.Load(path)
 	if err != nil {
 		fmt.Fprintf(g.stderr, "b1000-generator: %v\n", err)
-		return generator.Unreadable(path, err)
+		return generator.Unreadable(path, root, err)
 	}
 	for _, p := range problems {
 		fmt.Fprintf(g.stderr, "b1000-generator: %s\n", p)
 	}
-	return generator.Units(cfg, g.getenv("ROOT"))
+	return generator.Units(cfg, root)
 }
 
 // absent reports that nothing is configured at all, as it is when the package

@@ -67,10 +67,12 @@ func Units(cfg *config.Config, root string) *unit.Tree {
 	return t
 }
 
-// Unreadable are the units that say why path cannot be read.
-func Unreadable(path string, err error) *unit.Tree {
+// Unreadable are the units that say why the configuration at path, below root,
+// cannot be read.
+func Unreadable(path, root string, err error) *unit.Tree {
 	t := &unit.Tree{}
-	addFailure(t, path, strings.Split(err.Error(), "\n"))
+	text := strings.ReplaceAll(err.Error(), path, below(root, path))
+	addFailure(t, below(root, path), strings.Split(text, "\n"))
 	return t
 }
 
