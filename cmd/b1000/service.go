@@ -43,7 +43,7 @@ func (s service) fansOut(selected []plan.Selection) bool {
 		return false
 	}
 	job := selected[0].Job
-	return s.unit == systemd.Unit(job.Name, "") && job.Has("instances") && len(job.Problems) == 0
+	return s.unit == systemd.Unit(job.Name, "") && job.Has("instances") && len(job.Hosts) == 0 && len(job.Problems) == 0
 }
 
 // units runs instances in units of their own: each with its own journal, limits
@@ -77,7 +77,7 @@ func (u *units) run(ctx context.Context, job, instance string) run.Outcome {
 	rep := report.Run{Job: job, Instance: instance, Status: report.Failed}
 	log := u.log.With("thread", rep.Name(), "job", job, "instance", instance)
 	u.count(instance, "")
-	begun := time.Now().Truncate(time.Second)
+	begun := time.Now()
 	res, err := u.startAndWait(ctx, log, systemd.Unit(job, instance))
 	last := u.last(job, instance)
 	switch {

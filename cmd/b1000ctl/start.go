@@ -61,10 +61,13 @@ func (a *app) start(ctx context.Context, args []string, noWait bool) error {
 		return err
 	}
 	defer m.Close()
+	if err := h.OpenState(); err != nil {
+		a.say("b1000ctl: what became of earlier runs is not known: status_dir: %v", err)
+	}
 	all := make([]started, len(jobs))
 	var wg sync.WaitGroup
 	for i, sel := range jobs {
-		wg.Go(func() { all[i] = a.startOne(ctx, m, sel, noWait) })
+		wg.Go(func() { all[i] = a.startOne(ctx, m, h, sel, noWait) })
 	}
 	wg.Wait()
 	for i := range all {
@@ -103,7 +106,7 @@ func (a *app) connect(ctx context.Context) (*systemd.Manager, error) {
 	return m, err
 }
 
-func (a *app) startOne(ctx context.Context, m *systemd.Manager, sel plan.Selection, noWait bool) started {
+func (a *app) startOne(ctx context.Context, m *systemd.Manager, h *host.Host, sel plan.Selection, noWait bool) started {
 	begun := a.now()
 	s := started{Job: sel.Job.Name, Instance: sel.Instance, Unit: systemd.Unit(sel.Job.Name, sel.Instance), Result: "failed", ExitStatus: -1}
 	job, err := m.Start(ctx, s.Unit)
@@ -120,6 +123,7 @@ func (a *app) startOne(ctx context.Context, m *systemd.Manager, sel plan.Selecti
 	switch {
 	case ctx.Err() != nil:
 		s.Result = "started"
+	case errors.Is(err, systemd.ErrMissed) && remembered(h, &s, begun):
 	case err != nil:
 		s.Reason = err.Error()
 	default:
@@ -161,17 +165,36 @@ func statusOf(all []started) int {
 	return code
 }
 
+// remembered fills in what the host remembers of a run that ended after begun;
+// false for none.
+func remembered(h *host.Host, s *started, begun time.Time) bool {
+	last := lastRun(h, s)
+	if last.End.Before(begun) {
+		return false
+	}
+	s.Result = map[report.Status]string{report.OK: "ok", report.Warning: "warning", report.Failed: "failed"}[last.Status]
+	return true
+}
+
 // why is what the host remembers of a run that has failed.
 func why(h *host.Host, s *started) string {
-	text := "journalctl -u " + s.Unit + " tells why"
-	if h.OpenState() != nil {
-		return text
+	if last := lastRun(h, s); last.Status == report.Failed {
+		return last.Error
 	}
-	last, ok, err := h.State.Last(s.Job, s.Instance)
-	if err != nil || !ok || last.Run.Status != report.Failed {
-		return text
+	return "journalctl -u " + s.Unit + " tells why"
+}
+
+// lastRun is the last run that ended, as the host remembers it; the zero Run for
+// none.
+func lastRun(h *host.Host, s *started) report.Run {
+	if h.State == nil {
+		return report.Run{}
 	}
-	return last.Run.Error
+	last, _, err := h.State.Last(s.Job, s.Instance)
+	if err != nil {
+		return report.Run{}
+	}
+	return last.Run
 }
 
 func (a *app) printStarted(all []started) error {

@@ -144,6 +144,9 @@ func TestAStartTellsTheResult(t *testing.T) {
 		got[0]["result"] != "failed" || got[0]["exit_status"] != 1.0 || got[0]["unit"] != "b1000@bad.service" {
 		t.Errorf("%v %v", got, err)
 	}
+	s.Write("/etc/systemd/system/b1000@good.service.d/never.conf", "[Unit]\nConditionPathExists=/nowhere\n", 0o644)
+	s.MustRun("systemctl", "daemon-reload")
+	s.has(s.exits(1, "b1000ctl", "start", "good"), "good: failed", "was not run: a condition of the unit is not met")
 	s.MustRun("systemctl", "mask", "--runtime", "b1000@good.service")
 	s.has(s.exits(1, "b1000ctl", "start", "good"), "the unit is masked")
 }
@@ -296,6 +299,47 @@ func TestALogFileOfItsOwn(t *testing.T) {
 	}
 }
 
+// The service manager is asked for time before it loses patience.
+func TestARunGetsTheTimeThatItNeeds(t *testing.T) {
+	s := newSite(t, job("etc", "pre = sleep 3"), job("db", slow, "post = sleep 3; touch /srv/over"),
+		job("late", "post = touch /srv/there; sleep 1"))
+	s.Write("/etc/systemd/system/b1000@.service.d/hasty.conf", "[Service]\nTimeoutStartSec=1\nTimeoutStopSec=1\n", 0o644)
+	s.MustRun("systemctl", "daemon-reload")
+	s.exits(0, "systemctl", "start", "b1000@etc")
+	s.big()
+	s.MustRun("systemctl", "start", "--no-block", "b1000@db")
+	s.copying("db")
+	s.MustRun("systemctl", "stop", "b1000@db")
+	s.MustRun("test", "-e", "/srv/over")
+	if got := s.show("b1000@db.service", "Result"); got != "exit-code" {
+		t.Errorf("result %s", got)
+	}
+
+	// A stop while post runs comes too late to make a failure of a good run.
+	out := make(chan string)
+	go func() {
+		text, _, err := s.Run(t.Context(), "b1000ctl", "start", "late")
+		out <- fmt.Sprint(text, err)
+	}()
+	s.Wait("post", func() bool { _, _, err := s.Run(t.Context(), "test", "-e", "/srv/there"); return err == nil })
+	s.MustRun("systemctl", "stop", "b1000@late")
+	if got := <-out; got != "late: ok\n<nil>" {
+		t.Errorf("got %s", got)
+	}
+}
+
+func TestStatusKnowsTheTimers(t *testing.T) {
+	s := newSite(t, job("etc", "schedule = daily"), job("db", "schedule = weekly"), job("www"))
+	s.Write("/etc/systemd/system/b1000@etc.timer", "[Timer]\nOnCalendar=2099-01-02 03:04:05 UTC\n", 0o644)
+	s.MustRun("systemctl", "daemon-reload")
+	s.MustRun("systemctl", "start", "b1000@etc.timer")
+	text := s.exits(3, "b1000ctl", "status")
+	s.has(text, "2099-01-02 03:04", `job "db": its timer is not loaded`)
+	if strings.Count(text, "timer") != 1 {
+		t.Errorf("got:\n%s", text)
+	}
+}
+
 // What runs already is not started twice, whoever has started it.
 func TestAlreadyRunning(t *testing.T) {
 	const gate = "pre = touch /srv/there; while [ ! -e /srv/go ]; do sleep 0.05; done"
@@ -344,5 +388,15 @@ func TestTheBusGoesAway(t *testing.T) {
 		if text := s.show("b1000@db.service", "StatusText"); text != "1 OK; 1 FAILED" {
 			t.Errorf("%s: %s", c.name, text)
 		}
+	}
+	s.has(s.exits(1, "b1000ctl", "start", "db/a", "db/b"), "db/a: ok\ndb/b: failed\n    pre: exit status 1")
+
+	// The run before this one went well, and that is no reason to say so of it.
+	s.Write("/etc/systemd/system/b1000@db:a.service.d/never.conf", "[Unit]\nConditionPathExists=/nowhere\n", 0o644)
+	s.MustRun("systemctl", "daemon-reload")
+	s.has(s.exits(1, "b1000ctl", "start", "db/a"), "db/a: failed", "how it ended is not known")
+	s.exits(1, "systemctl", "start", "b1000@db")
+	if text := s.show("b1000@db.service", "StatusText"); text != "2 FAILED" {
+		t.Errorf("a condition that is not met: %s", text)
 	}
 }

@@ -1,6 +1,7 @@
 package systemd
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -15,6 +16,8 @@ type Job struct {
 	Joined bool // the unit was being started already, by somebody else
 
 	stop    bool
+	before  string     // invocation of the unit before
+	held    *dbus.Conn // that keeps the unit loaded; nil for none
 	manager *Manager
 	path    dbus.ObjectPath
 	result  <-chan string
@@ -46,6 +49,7 @@ func (m *Manager) Start(ctx context.Context, unit string) (*Job, error) {
 	if err != nil {
 		return nil, err
 	}
+	j.before = invocation(before)
 	j.Joined = value[string](before, "ActiveState") == "activating"
 	return j, nil
 }
@@ -60,14 +64,17 @@ func (m *Manager) Stop(ctx context.Context, unit string) (*Job, error) {
 }
 
 func (m *Manager) begin(ctx context.Context, method, unit, mode string) (*Job, error) {
-	// Held until we let go, or it would be forgotten with its result as soon as
-	// it has ended. Without a bus that is not possible.
-	_ = m.call(ctx, "RefUnit", nil, unit)
 	result := make(chan string, 1)
 	var path dbus.ObjectPath
 	conn, err := m.connection(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", unit, err)
+	}
+	// Held as long as this connection lasts, or it would be forgotten with its
+	// result as soon as it has ended. Without a bus that is not possible.
+	var held *dbus.Conn
+	if m.call(ctx, "RefUnit", nil, unit) == nil {
+		held = conn
 	}
 	m.mu.Lock() // so that its end is not heard of before it is waited for
 	defer m.mu.Unlock()
@@ -79,7 +86,7 @@ func (m *Manager) begin(ctx context.Context, method, unit, mode string) (*Job, e
 		return nil, fmt.Errorf("%s: %w", unit, err)
 	}
 	m.waiting[path] = result
-	return &Job{Unit: unit, manager: m, path: path, result: result}, nil
+	return &Job{Unit: unit, manager: m, path: path, result: result, held: held}, nil
 }
 
 // How often a job is looked at: whether its end has been missed, and whether
@@ -102,29 +109,38 @@ func (j *Job) Wait(ctx context.Context) (Result, error) {
 		return Result{Unit: j.Unit, Status: -1}, err
 	}
 	res, err := j.manager.result(ctx, j.Unit)
+	now := invocation(unit)
 	switch {
 	case err != nil:
 		return res, fmt.Errorf("%s: %w", j.Unit, err)
-	case j.stop, res.Word != "success":
+	case j.stop:
 		return res, nil
-	case word == "" && forgotten(unit):
+	case now == "" && !j.isHeld() && (word == "" || word == "done" || word == "canceled"):
 		return res, fmt.Errorf("%s: %w", j.Unit, ErrMissed)
-	case word != "done" && word != "":
-		return res, fmt.Errorf("%s: was not run: %s; systemctl status %s tells more", j.Unit, word, j.Unit)
-	case !forgotten(unit) && !value[bool](unit, "ConditionResult"):
+	case j.Joined || now != j.before:
+		return res, nil
+	case word == "done":
 		return res, fmt.Errorf("%s: was not run: a condition of the unit is not met; systemctl status %s tells which", j.Unit, j.Unit)
 	}
-	return res, nil
+	return res, fmt.Errorf("%s: was not run: %s; systemctl status %s tells more", j.Unit, word, j.Unit)
 }
 
-// ErrMissed says that a unit has run and its result was missed: it ended while
-// the connection to the service manager was broken.
-var ErrMissed = errors.New("its end was missed while the service manager could not be reached")
+// ErrMissed says that a unit may have run, and that systemd does not know any
+// more how it ended: it forgets units that have ended well and that nobody
+// holds, and without a bus, or while the bus starts again, nobody can hold one.
+var ErrMissed = errors.New("how it ended is not known to systemd any more")
 
-// forgotten reports whether a unit has been unloaded since its start, as units
-// are that have ended well and that nobody holds.
-func forgotten(unit map[string]dbus.Variant) bool {
-	return value[uint64](unit, "ConditionTimestampMonotonic") == 0
+// isHeld reports whether the unit cannot have been forgotten.
+func (j *Job) isHeld() bool {
+	j.manager.mu.Lock()
+	defer j.manager.mu.Unlock()
+	return j.held != nil && j.held == j.manager.conn && j.held.Connected()
+}
+
+// invocation tells one run of a unit from another; "" where there has been none
+// since the unit was loaded.
+func invocation(unit map[string]dbus.Variant) string {
+	return string(bytes.Trim(value[[]byte](unit, "InvocationID"), "\x00"))
 }
 
 // removed waits until the service manager is through with the job. The word for
