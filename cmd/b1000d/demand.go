@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"b1000/internal/config"
+	"b1000/internal/host"
+	"b1000/internal/process"
+	"b1000/internal/systemd"
+)
+
+// stopGrace is how long a job may take to end, besides its post.
+const stopGrace = 10 * time.Minute
+
+// demand starts a job when its report is looked for.
+type demand struct {
+	host *host.Host
+	job  *config.Job
+	cfg  string
+	log  *slog.Logger
+
+	mu      sync.Mutex
+	started bool // as a child that has not ended yet
+	wg      sync.WaitGroup
+}
+
+// start starts the job unless a run of it is on. By systemd where that is the
+// service manager: as a unit of its own it outlives this service.
+func (d *demand) start(ctx context.Context) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.started || d.running() {
+		return
+	}
+	d.log.Info(fmt.Sprintf("job %q: started, because its report is looked for and no run is on", d.job.Name))
+	manager, err := systemd.Connect(ctx)
+	if err == nil {
+		defer manager.Close()
+		if _, err = manager.Start(ctx, systemd.Unit(d.job.Name, "")); err != nil {
+			d.log.Error(fmt.Sprintf("job %q: not started: %v", d.job.Name, err))
+		}
+		return
+	}
+	if systemd.Booted() {
+		d.log.Error(fmt.Sprintf("job %q: not started: %v", d.job.Name, err))
+		return
+	}
+	d.started = true
+	d.wg.Go(func() { d.child(ctx) })
+}
+
+// running reports whether a run is on. Where that cannot be found out it is
+// taken for not on: the run itself takes the lock, and is refused.
+func (d *demand) running() bool {
+	if err := d.host.OpenState(); err != nil {
+		d.log.Warn("status_dir: " + err.Error())
+		return false
+	}
+	_, on, err := d.host.State.Running(d.job.Name, "")
+	if err != nil {
+		d.log.Warn(err.Error())
+	}
+	return on
+}
+
+// child runs the job by the b1000 that is installed beside this program.
+func (d *demand) child(ctx context.Context) {
+	b1000 := "b1000"
+	if self, err := os.Executable(); err == nil {
+		if beside := filepath.Join(filepath.Dir(self), b1000); isFile(beside) {
+			b1000 = beside
+		}
+	}
+	say := func(line string) { d.log.Info("b1000: " + line) }
+	err := process.Run(ctx, process.Command{
+		Args: []string{b1000, "-f", d.cfg, "--", d.job.Name}, Env: os.Environ(), Stdout: say, Stderr: say,
+		Grace: d.job.PostTimeout + stopGrace,
+	})
+	if err != nil {
+		d.log.Error(fmt.Sprintf("job %q: %v", d.job.Name, err))
+	}
+	d.mu.Lock()
+	d.started = false
+	d.mu.Unlock()
+}
+
+// wait waits for a child, which ends with the context that it was started with.
+func (d *demand) wait() { d.wg.Wait() }
+
+func isFile(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().IsRegular()
+}
