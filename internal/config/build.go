@@ -3,8 +3,10 @@ package config
 import (
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 )
 
 // newGlobal reads [global]; s may be nil.
@@ -30,17 +32,46 @@ func (c *Config) build() {
 			c.reports[s.Name] = newReport(s)
 		}
 	}
-	for _, s := range c.sections {
-		if s.Kind == "job" {
-			c.jobs[s.Name] = c.newJob(s)
-		}
-	}
+	c.buildJobs()
 	c.settleReportJobs()
 	for _, s := range c.sections {
 		if s.Kind == "monitor" || s.Kind == "notify" {
 			c.checkNames(s)
 		}
 	}
+}
+
+// buildJobs makes the jobs, several at once. All that one of them may add to is
+// its own section, so the default report is made before.
+func (c *Config) buildJobs() {
+	sections := c.kinds["job"]
+	if c.reports[localReport] == nil && slices.ContainsFunc(sections, func(s *Section) bool { return len(s.Words("report")) == 0 }) {
+		c.reports[localReport] = &Report{Name: localReport, Type: "sqlite", Path: LocalReports}
+	}
+	jobs := make([]*Job, len(sections))
+	each(len(sections), func(i int) { jobs[i] = c.newJob(sections[i]) })
+	for _, j := range jobs {
+		c.jobs[j.Name] = j
+	}
+}
+
+// each calls f for every number below n: for many of them on all processors, as
+// a generator of units is waited for at boot.
+func each(n int, f func(int)) {
+	const few = 100
+	workers := 1
+	if n > few {
+		workers = runtime.GOMAXPROCS(0)
+	}
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() {
+			for i := w * n / workers; i < (w+1)*n/workers; i++ {
+				f(i)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func newDest(s *Section) *Dest {

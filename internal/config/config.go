@@ -16,6 +16,9 @@ import (
 // LocalReports is the database that a job without report reports to.
 const LocalReports = "/var/lib/b1000/reports.db"
 
+// localReport is the name of its report.
+const localReport = "local"
+
 // Config is what Load has read.
 type Config struct {
 	Path   string   // as given to Load
@@ -45,12 +48,13 @@ func Load(path string) (*Config, []Problem, error) {
 	}
 	c.addConfD()
 	global := c.section("global")
-	for _, s := range c.sections {
+	each(len(c.sections), func(i int) {
+		s := c.sections[i]
 		if s != global {
 			s.global = global
 		}
 		s.check()
-	}
+	})
 	c.Global = newGlobal(global)
 	c.build()
 	return c, c.problems(), nil

@@ -173,26 +173,20 @@ func (s *Section) Refs(key string) []string {
 	if strings.IndexByte(s.Raw(key), '$') < 0 {
 		return nil
 	}
-	seen := map[string]bool{}
+	var names []string
 	var follow func(text string)
 	follow = func(text string) {
 		for begin, end := reference(text); begin >= 0; begin, end = reference(text) {
 			name := text[begin+1 : end]
 			text = text[end:]
-			if name != "$" && !seen[name] {
-				seen[name] = true
+			if name != "$" && !slices.Contains(names, name) {
+				names = append(names, name)
 				value, _ := s.lookup(strings.ToLower(name))
 				follow(value)
 			}
 		}
 	}
-	if s != nil {
-		follow(s.Raw(key))
-	}
-	names := make([]string, 0, len(seen))
-	for name := range seen {
-		names = append(names, name)
-	}
+	follow(s.Raw(key))
 	slices.Sort(names)
 	return names
 }

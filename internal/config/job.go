@@ -105,10 +105,7 @@ func (c *Config) addReports(j *Job) {
 	s := j.section
 	names := s.Words("report")
 	if len(names) == 0 {
-		if c.reports["local"] == nil {
-			c.reports["local"] = &Report{Name: "local", Type: "sqlite", Path: LocalReports}
-		}
-		names = []string{"local"}
+		names = []string{localReport}
 	}
 	file := false
 	for i, name := range names {

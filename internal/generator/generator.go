@@ -8,9 +8,11 @@ package generator
 import (
 	"context"
 	"errors"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"b1000/internal/config"
@@ -56,15 +58,45 @@ func Units(cfg *config.Config, root string) *unit.Tree {
 	for _, p := range cfg.Fatal() {
 		fault(p)
 	}
-	for _, job := range cfg.Jobs() {
-		if err := addJob(t, job, below(root, job.File)); err != nil {
-			fault(config.Problem{File: job.File, Line: job.Line, Section: "job:" + job.Name, Message: err.Error()})
+	for _, part := range ofJobs(cfg.Jobs(), root) {
+		t.Add(&part.tree)
+		for _, p := range part.faults {
+			fault(p)
 		}
 	}
 	if len(faults) > 0 {
 		addFailure(t, below(root, cfg.Path), faults)
 	}
 	return t
+}
+
+// part are the units of some jobs, and why others have none.
+type part struct {
+	tree   unit.Tree
+	faults []config.Problem
+}
+
+// ofJobs makes the units of jobs, on all processors where they are many: systemd
+// waits.
+func ofJobs(jobs []*config.Job, root string) []part {
+	const few = 100
+	parts := make([]part, 1)
+	if len(jobs) > few {
+		parts = make([]part, runtime.GOMAXPROCS(0))
+	}
+	var wg sync.WaitGroup
+	for i := range parts {
+		wg.Go(func() {
+			p := &parts[i]
+			for _, job := range jobs[i*len(jobs)/len(parts) : (i+1)*len(jobs)/len(parts)] {
+				if err := addJob(&p.tree, job, below(root, job.File)); err != nil {
+					p.faults = append(p.faults, config.Problem{File: job.File, Line: job.Line, Section: "job:" + job.Name, Message: err.Error()})
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return parts
 }
 
 // Unreadable are the units that say why the configuration at path, below root,

@@ -16,6 +16,7 @@ type File struct{ b strings.Builder }
 
 // Comment adds a line that systemd does not read.
 func (f *File) Comment(text string) {
+	f.b.Grow(384) // most files fit
 	f.b.WriteString("# ")
 	f.b.WriteString(printable(text))
 	f.b.WriteByte('\n')

@@ -32,6 +32,9 @@ func (t *Tree) Link(path, target string) {
 	t.entries = append(t.entries, Entry{Path: path, Link: target})
 }
 
+// Add adds what is in another tree.
+func (t *Tree) Add(other *Tree) { t.entries = append(t.entries, other.entries...) }
+
 // Entries are all of them, sorted by path.
 func (t *Tree) Entries() []Entry {
 	slices.SortFunc(t.entries, func(a, b Entry) int { return strings.Compare(a.Path, b.Path) })
