@@ -180,6 +180,10 @@ func (s *session) job(ctx context.Context, sel plan.Selection) {
 		return
 	}
 	limit := make(chan struct{}, max(1, min(len(instances), orAll(sel.Job.Parallel))))
+	if sel.Job.Direction == "pull" {
+		s.pull(ctx, sel, instances, limit)
+		return
+	}
 	var wg sync.WaitGroup
 	for _, instance := range instances {
 		limit <- struct{}{}
@@ -192,6 +196,30 @@ func (s *session) job(ctx context.Context, sel plan.Selection) {
 				s.add(s.runner.Do(ctx, s.host.Request(sel.Job, instance, s.copyOnly)))
 			}
 		})
+	}
+	wg.Wait()
+}
+
+// pull runs a pull job for all its clients at once: only while they copy do they
+// count, so that none waits for a client that is not ready.
+func (s *session) pull(ctx context.Context, sel plan.Selection, instances []string, limit chan struct{}) {
+	r := *s.runner
+	r.Turn = func(ctx context.Context) (func(), error) {
+		for _, c := range []chan struct{}{limit, s.slots} {
+			select {
+			case c <- struct{}{}:
+			case <-ctx.Done():
+				if c == s.slots {
+					<-limit
+				}
+				return nil, context.Cause(ctx)
+			}
+		}
+		return func() { <-s.slots; <-limit }, nil
+	}
+	var wg sync.WaitGroup
+	for _, instance := range instances {
+		wg.Go(func() { s.add(r.Do(ctx, s.host.Request(sel.Job, instance, s.copyOnly))) })
 	}
 	wg.Wait()
 }
@@ -242,8 +270,8 @@ func (s *session) readKept() {
 	}
 	s.kept = map[string][]string{}
 	for _, k := range kept {
-		if list := s.kept[k.Run.Job]; !slices.Contains(list, k.Run.Instance) {
-			s.kept[k.Run.Job] = append(list, k.Run.Instance)
+		if list := s.kept[k.Run.Job]; !slices.Contains(list, k.Run.Part()) {
+			s.kept[k.Run.Job] = append(list, k.Run.Part())
 		}
 	}
 }

@@ -122,8 +122,8 @@ func (h *Host) bare(j *config.Job, instance string, start time.Time) *plan.Run {
 // supported refuses what this version would leave out of a backup.
 func supported(p *plan.Run) error {
 	switch {
-	case p.Direction != "push":
-		return fmt.Errorf("job %q: direction = %s is not supported by this version; nothing is backed up", p.Job, p.Direction)
+	case p.Direction == "pull" && p.Settings != nil && p.Settings.TLSCert+p.Settings.TLSKey+p.Settings.TLSCA != "":
+		return fmt.Errorf("job %q: tls_* of a pull job are not supported by this version; nothing is backed up", p.Job)
 	case len(p.Streams) > 0 || p.ReadAllFIFOs || len(p.ReadFIFO) > 0:
 		return fmt.Errorf("job %q: streams and FIFOs are not supported by this version; nothing is backed up", p.Job)
 	}
@@ -163,6 +163,8 @@ func (h *Host) Runner(log *slog.Logger) *run.Runner {
 		Memory:  memory{h.State},
 		Open:    func(c plan.Copy) (store.Store, error) { return h.Store(c.Dest) },
 		Reports: func(p *plan.Run) run.Reporter { return delivery.New(p.Reports, h.State, log) },
+		Answers: func(p *plan.Run) run.Answers { return newAnswers(p) },
+		Client:  func(p *plan.Run) run.Client { return h.newClient(p) },
 		Log:     log, Now: time.Now, Program: "b1000 " + Version,
 	}
 	h.measure(r)

@@ -194,7 +194,7 @@ func warnings(r *report.Run) []string {
 
 // Supports says what of a job this version cannot do; nil for nothing.
 func (h *Host) Supports(j *config.Job) error {
-	p := &plan.Run{Job: j.Name, Direction: j.Direction, ReadAllFIFOs: j.ReadAllFIFOs, Streams: make([]plan.Stream, len(j.Streams))}
+	p := &plan.Run{Job: j.Name, Settings: j, Direction: j.Direction, ReadAllFIFOs: j.ReadAllFIFOs, Streams: make([]plan.Stream, len(j.Streams))}
 	if j.Has("read_fifo") {
 		p.ReadFIFO = []string{j.Raw("read_fifo")}
 	}

@@ -103,3 +103,25 @@ func (r *Run) client(own string) string {
 	}
 	return own
 }
+
+// resolvePull settles what only pull runs have.
+func (r *Run) resolvePull(v *values, own string) error {
+	if _, err := config.ParseLocation(r.ReportSource); err != nil {
+		return v.fault("report_source", err)
+	}
+	r.Host = r.client(own)
+	last := ""
+	for _, word := range r.Include {
+		l, err := config.ParseLocation(word)
+		if err != nil {
+			return v.fault("include", err)
+		}
+		if l.Place != last || last == "" {
+			r.Fetch = append(r.Fetch, nil)
+			last = l.Place
+		}
+		n := len(r.Fetch) - 1
+		r.Fetch[n] = append(r.Fetch[n], word)
+	}
+	return nil
+}

@@ -77,9 +77,10 @@ type Run struct {
 	Nice                                           *int
 	IONice, BWLimit                                string
 
-	ReportSource      string // pull
-	ReportJob         string // pull: the client's job
-	AnyReportJob      bool   // pull: where it has no report of that job, that of another one will do
+	Fetch             [][]string // pull: Include, by what one rsync can fetch at a time
+	ReportSource      string     // pull
+	ReportJob         string     // pull: the client's job
+	AnyReportJob      bool       // pull: where it has no report of that job, that of another one will do
 	ReportPollWait    time.Duration
 	ReportPollRetries int
 

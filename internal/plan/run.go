@@ -40,10 +40,9 @@ func New(ctx context.Context, job *config.Job, part string, env Env, sh Shell) (
 	}
 	r.Copies = copies(job, r.Exclude, env)
 	if r.Direction == "pull" {
-		if _, err := config.ParseLocation(r.ReportSource); err != nil {
-			return nil, v.fault("report_source", err)
+		if err := r.resolvePull(v, env.Host); err != nil {
+			return nil, err
 		}
-		r.Host = r.client(env.Host)
 	}
 	return r, nil
 }

@@ -123,7 +123,7 @@ func (w *work) once(ctx context.Context) (again bool) {
 		return false
 	}
 	err = fmt.Errorf("copy to %s: %w", w.copy.Dest.Name, err)
-	again = ctx.Err() == nil && w.tries <= w.plan.CopyRetries && !store.Hopeless(err)
+	again = ctx.Err() == nil && w.tries <= w.plan.CopyRetries && !store.Hopeless(err) && !errors.Is(err, errGivenUp)
 	w.fail(err, again)
 	if again {
 		log.Warn(fmt.Sprintf("%v; trying again in %v (%d of %d)", err, w.plan.CopyRetryMinSleep, w.tries, w.plan.CopyRetries))
@@ -178,6 +178,9 @@ func (w *work) attempt(ctx context.Context) (res store.Result, where string, err
 	if ctx.Err() != nil {
 		return res, "", context.Cause(ctx)
 	}
+	if err := w.stillOffered(ctx); err != nil {
+		return res, "", err
+	}
 	m := w.manifest()
 	m.End, m.Files, m.Bytes, m.BytesSent, m.Warnings = w.Now(), res.Files, res.Bytes, res.Sent, res.Warnings
 	where, err = w.backup.Commit(ctx, m)
@@ -219,12 +222,18 @@ func (w *work) tree() (store.Tree, func(error)) {
 	for _, re := range p.ExcludeRegex {
 		t.ExcludeRegex = append(t.ExcludeRegex, regexp.MustCompile(re))
 	}
+	if w.client != nil {
+		t.Sources, t.ConnectProg = nil, w.client.Connect()
+		for _, names := range p.Fetch {
+			t.Fetch = append(t.Fetch, names)
+		}
+	}
 	log := w.log.With("destination", w.copy.Dest.Name)
 	t.Hooks.Item = func(change, name string) { log.Info(change + " " + name) }
 	t.Hooks.Line = func(line string) { log.Debug("rsync: " + line) }
 	end := func(error) {}
 	if w.Progress != nil {
-		t.Hooks.Progress, end = w.Progress(report.JobName(p.Job, p.Instance), w.copy.Dest.Name)
+		t.Hooks.Progress, end = w.Progress(report.JobName(p.Job, report.PartName(p.Client, p.Instance)), w.copy.Dest.Name)
 	}
 	return t, end
 }

@@ -35,9 +35,15 @@ func (t *task) finish(ctx context.Context, err error) report.Run {
 				r.Status = report.Warning
 			}
 		})
-		return t.live.now()
+		told, _ := t.told(t.live.now())
+		return told
 	})
 	rep := t.live.now()
+	if t.answers != nil && rep.Status != report.Failed {
+		if err := t.answers.Leave(); err != nil {
+			t.log.Error("the report file could not be removed", "error", err)
+		}
+	}
 	if err := t.Memory.Remember(&rep); err != nil {
 		t.log.Error("the result of the run could not be noted", "error", err)
 	}

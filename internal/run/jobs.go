@@ -11,7 +11,8 @@ import (
 	"b1000/internal/report"
 )
 
-// Request is one job and instance that is to run.
+// Request is one job and instance that is to run; Instance is one of what
+// plan.Instances names.
 type Request struct {
 	Job, Instance string
 	CopyOnly      bool // only take up kept runs (b1000 -c)
@@ -97,7 +98,7 @@ func (r *Runner) takeUp(ctx context.Context, q Request, kept report.Run) report.
 		t := r.task(bare, kept)
 		return t.finish(ctx, fmt.Errorf("taking up the run of %s: %w", kept.Start.Format(time.DateTime), err))
 	}
-	if q.CopyOnly {
+	if q.CopyOnly && p.Direction == "push" {
 		return r.Resume(ctx, p, kept)
 	}
 	return r.End(ctx, p, kept)

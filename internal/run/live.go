@@ -61,13 +61,17 @@ func clone(r report.Run) report.Run {
 // newReport is the report of a run that is about to begin.
 func newReport(p *plan.Run) report.Run {
 	r := report.Run{
-		ID: p.ID(), Job: p.Job, Instance: p.Instance, Host: p.Host,
+		ID: p.ID(), Job: p.Job, Instance: p.Instance, Client: p.Client, Host: p.Host,
 		MasterHost: p.MasterHost, MasterInstance: p.MasterInstance,
 		Direction: p.Direction, Type: p.Type, Start: p.Start, DataAge: p.DataAge,
 		Step: report.StepInit, Status: report.OK,
 	}
 	for _, c := range p.Copies {
-		r.Copies = append(r.Copies, report.Copy{Destination: c.Dest.Name, Type: c.Dest.Type, Path: c.Dest.Path, Status: report.CopyInit})
+		path := c.Dest.Path
+		if c.Dest.Type == passive {
+			path = "pull://" + c.Dest.Host
+		}
+		r.Copies = append(r.Copies, report.Copy{Destination: c.Dest.Name, Type: c.Dest.Type, Path: path, Status: report.CopyInit})
 	}
 	return r
 }

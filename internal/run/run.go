@@ -41,6 +41,12 @@ type Runner struct {
 	Memory  Memory
 	Open    func(plan.Copy) (store.Store, error) // the store behind a copy
 	Reports func(*plan.Run) Reporter
+	// Answers and Client are needed by passive and pull runs only.
+	Answers func(*plan.Run) Answers
+	Client  func(*plan.Run) Client
+	// Turn, if not nil, is waited for by a pull run before it copies; waiting for
+	// a client needs none.
+	Turn    func(context.Context) (done func(), err error)
 	Log     *slog.Logger
 	Now     func() time.Time
 	Program string // name and version, for manifests
@@ -83,7 +89,11 @@ type task struct {
 	log     *slog.Logger // knows the step as well
 	out     Reporter
 	live    *live
+	answers Answers // of a passive run
+	client  Client  // of a pull run
 	resumed bool
+
+	offer *Offer // what the client says; changed within live.change only
 
 	keeping sync.Mutex // held while the run is noted, so that the newest state is the last one
 }
@@ -125,9 +135,9 @@ func (r *Runner) End(ctx context.Context, p *plan.Run, kept report.Run) report.R
 
 func (r *Runner) task(p *plan.Run, rep report.Run) *task {
 	t := &task{Runner: r, plan: p, out: r.Reports(p)}
-	t.base = r.Log.With("thread", rep.Name(), "job", rep.Job, "instance", rep.Instance, "run", rep.ID)
+	t.base = r.Log.With("thread", rep.Name(), "job", rep.Job, "instance", rep.Part(), "run", rep.ID)
 	t.logStep(rep.Step)
-	t.live = &live{rep: rep, tell: t.out.Update}
+	t.live = &live{rep: rep, tell: t.tell}
 	return t
 }
 
@@ -140,6 +150,12 @@ func (t *task) all(ctx context.Context) error {
 	defer cancel()
 	t.live.change(func(*report.Run) {})
 	telling(t.log, EventStarted).Info("started, backup " + t.plan.ID())
+	switch t.plan.Direction {
+	case passive:
+		return t.passive(ctx)
+	case pull:
+		return t.pull(ctx)
+	}
 	if err := t.pre(ctx); err != nil {
 		return err
 	}
@@ -185,7 +201,12 @@ func (t *task) copyAndPost(ctx context.Context) error {
 		return err
 	}
 	defer t.forget()
-	if err := errors.Join(err, t.post(ctx, err)); err != nil {
+	return t.end(ctx, err)
+}
+
+// end runs post; with that a run that went well is done.
+func (t *task) end(ctx context.Context, soFar error) error {
+	if err := errors.Join(soFar, t.post(ctx, soFar)); err != nil {
 		return err
 	}
 	t.logStep(report.StepDone)
@@ -217,6 +238,9 @@ func (t *task) post(ctx context.Context, soFar error) error {
 // keep notes the run as one that has copies to make: before the first copy, so
 // that a kill leaves it behind, and after each, so that none is made twice.
 func (t *task) keep() {
+	if t.plan.Direction == pull { // whose client does not wait for another try
+		return
+	}
 	t.keeping.Lock()
 	defer t.keeping.Unlock()
 	now := t.live.now()

@@ -19,6 +19,9 @@ import (
 // that pre has run. Every word has to stand for something; no two may be stored
 // under one name; and what a required mount should hold has to be mounted.
 func (t *task) sources() ([]string, error) {
+	if t.plan.Direction == pull {
+		return t.plan.Include, t.mounted(nil)
+	}
 	var all []string
 	var errs []error
 	for _, word := range t.plan.Include {

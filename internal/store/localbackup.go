@@ -38,6 +38,9 @@ type localBackup struct {
 // it serves as one more tree to link from.
 func (b *localBackup) Tree(ctx context.Context, t Tree) (Result, error) {
 	t = t.without(b.store.Path)
+	if len(t.Fetch) > 0 {
+		return b.fetch(ctx, t)
+	}
 	if !b.target.full() {
 		if err := t.enough(ctx, b.store.Extra); err != nil {
 			return Result{}, err
@@ -151,7 +154,7 @@ func (b *localBackup) link(ctx context.Context, t Tree, bases []string, since []
 		return res, err
 	}
 	if r.Rest > 0 || r.RestDirs > 0 {
-		if err := b.copyRest(ctx, t, list.Name(), &res); err != nil {
+		if err := b.copyRest(ctx, t, list.Name(), r.Bytes-r.LinkedBytes, &res); err != nil {
 			return res, err
 		}
 	}
@@ -164,10 +167,10 @@ func (b *localBackup) link(ctx context.Context, t Tree, bases []string, since []
 }
 
 // copyRest hands to rsync what could not be linked.
-func (b *localBackup) copyRest(ctx context.Context, t Tree, list string, res *Result) error {
+func (b *localBackup) copyRest(ctx context.Context, t Tree, list string, bytes int64, res *Result) error {
 	defer flushing(b.tree)()
 	o := b.options(t)
-	o.Sources, o.FilesFrom = []string{"/"}, list
+	o.Sources, o.FilesFrom, o.Expect = []string{"/"}, list, bytes
 	r, err := rsync.Run(ctx, o, t.Hooks)
 	res.Sent = r.Literal
 	res.Warnings = append(res.Warnings, resultOf(r).Warnings...)

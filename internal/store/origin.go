@@ -26,6 +26,11 @@ func OriginOf(e Entry) (Origin, error) {
 	if e.Manifest == nil || len(e.Manifest.Include) == 0 {
 		return Origin{}, fmt.Errorf("%s: %w: it has no manifest that says so", e.ID, ErrNoOrigin)
 	}
+	for _, source := range e.Manifest.Include {
+		if Remote(source) {
+			return Origin{}, fmt.Errorf("%s: %w: they were fetched from another host, %s", e.ID, ErrNoOrigin, source)
+		}
+	}
 	return Origin{include: e.Manifest.Include, relative: e.Manifest.Relative}, nil
 }
 

@@ -263,6 +263,9 @@ func (b *remoteBackup) relative(dir string) string {
 // be links of an older backup's, and rsync would change owner and mode of those
 // in place: they are whole, and stay as they are.
 func (b *remoteBackup) Tree(ctx context.Context, t Tree) (Result, error) {
+	if len(t.Fetch) > 0 {
+		return Result{}, errFetch
+	}
 	o := b.store.options()
 	o.Dest = b.store.location(path.Join(b.folder, b.name)) + "/"
 	o.HardLinks, o.ACLs, o.XAttrs = t.HardLinks, t.ACLs, t.XAttrs

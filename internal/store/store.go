@@ -12,6 +12,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,6 +82,8 @@ func (t Target) full() bool { return t.Day != "" }
 // Tree says what a copy consists of.
 type Tree struct {
 	Sources      []string // absolute, existing; each is stored under its last element, or its whole path with Relative
+	Fetch        []Fetch  // instead of Sources, what comes from another machine; only into a local store
+	ConnectProg  string   // how Fetch reaches a daemon (see rsync.Options); "" directly
 	Exclude      []string // rsync's patterns
 	ExcludeRegex []*regexp.Regexp
 	Relative     bool
@@ -94,6 +97,12 @@ type Tree struct {
 	Stall        time.Duration
 	Hooks        rsync.Hooks
 }
+
+// Fetch is what one rsync fetches: names of one module of a daemon, or of one
+// host behind ssh, as rsync takes them. What they are stored as is rsync's rule:
+// under the last element, or, of a name that ends in "/" and of a whole module,
+// what is in there.
+type Fetch []string
 
 // Result is what a copy amounted to.
 type Result struct {
@@ -156,7 +165,16 @@ func (t Tree) checkCount(files int64) error {
 	if files >= t.MinFiles {
 		return nil
 	}
-	return fmt.Errorf("the source %w: %d of %d in %s", ErrTooFew, files, t.MinFiles, strings.Join(t.Sources, " "))
+	return fmt.Errorf("the source %w: %d of %d in %s", ErrTooFew, files, t.MinFiles, strings.Join(t.sources(), " "))
+}
+
+// sources are all, wherever they are.
+func (t Tree) sources() []string {
+	all := slices.Clone(t.Sources)
+	for _, f := range t.Fetch {
+		all = append(all, f...)
+	}
+	return all
 }
 
 var sshPath = regexp.MustCompile(`^([^/:@\s]+@)?([^/:@\s]+|\[[0-9A-Fa-f:.]+\]):(/.*)$`)
