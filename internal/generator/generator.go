@@ -1,5 +1,5 @@
 // Package generator turns a configuration into units: a timer for each job that
-// has a schedule, and for each job and known instance the drop-in that its
+// has a schedule, a socket for each passive one that listens, and for each job and known instance the drop-in that its
 // service needs. It runs no command, opens no network and reads no file; the
 // services themselves are instances of b1000@.service, which the package ships.
 // It may import config, plan and unit.
@@ -131,7 +131,7 @@ func addJob(t *unit.Tree, job *config.Job, source string) error {
 		return nil
 	}
 	addDropIn(t, job, "", source, mounts(job, ""))
-	var errs []error
+	errs := []error{addPassive(t, job, source)}
 	for _, instance := range instances(job) {
 		if err := unit.CheckName(Service(job.Name, instance)); err != nil {
 			errs = append(errs, err)
