@@ -1,8 +1,9 @@
 // Package generator turns a configuration into units: a timer for each job that
-// has a schedule, a socket for each passive one that listens, and for each job and known instance the drop-in that its
-// service needs. It runs no command, opens no network and reads no file; the
-// services themselves are instances of b1000@.service, which the package ships.
-// It may import config, plan and unit.
+// has a schedule, a socket for each passive one that listens, and for each job
+// and known instance the drop-in that its service needs. It runs no command,
+// opens no network and reads no file; the services themselves are instances of
+// b1000@.service and b1000-passive@.service, which the package ships. It may
+// import config, plan and unit.
 package generator
 
 import (
