@@ -80,3 +80,27 @@ func TestLimitsOfUnitsAreEnforced(t *testing.T) {
 		t.Error("six processes under TasksMax=3")
 	}
 }
+
+// What a test process that was killed has left is removed by the next one.
+func TestWhatAKilledTestLeavesIsRemoved(t *testing.T) {
+	if os.Getenv("LEAVE_A_HOST") != "" {
+		h := testhost.Start(t, testhost.Options{})
+		os.Stdout.WriteString("\nROOT " + h.Root + "\n")
+		os.Exit(3)
+	}
+	cmd := exec.Command(os.Args[0], "-test.run=^TestWhatAKilledTestLeavesIsRemoved$")
+	cmd.Env = append(os.Environ(), "LEAVE_A_HOST=1")
+	out, _ := cmd.Output()
+	_, root, found := strings.Cut(string(out), "\nROOT ")
+	if root, _, _ = strings.Cut(root, "\n"); !found {
+		testhost.New(t, testhost.Options{}) // skips or fails as it should
+		t.Fatalf("no host was left:\n%s", out)
+	}
+	if _, err := os.Stat(root + "/etc"); err != nil {
+		t.Fatal(err)
+	}
+	testhost.New(t, testhost.Options{})
+	if _, err := os.Stat(root); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("%s is still there: %v", root, err)
+	}
+}
