@@ -36,9 +36,11 @@ type Command struct {
 	Grace   time.Duration // from SIGTERM to SIGKILL; 0 ten seconds
 
 	// Ask is sent to the command every AskEvery, for programs that tell how far
-	// they are when asked. One that does not catch it is not sent it.
+	// they are when asked. One that does not catch it is not sent it. Read, if
+	// not nil, is then told how many bytes the command has read so far.
 	Ask      syscall.Signal
 	AskEvery time.Duration
+	Read     func(bytes uint64)
 
 	Name string // for messages; "" the base name of Args[0]
 }
@@ -121,7 +123,7 @@ func run(parent context.Context, c Command) error {
 		defer stop()
 	}
 	if c.Ask != 0 {
-		stop := ask(cmd.Process.Pid, c.Ask, c.AskEvery)
+		stop := ask(cmd.Process.Pid, c)
 		defer stop()
 	}
 	err := cmd.Wait()

@@ -145,12 +145,16 @@ func TestAskingIsHarmless(t *testing.T) {
 		{"would die of it", "sleep 0.3", false},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			answers := 0
+			answers, read := 0, uint64(0)
 			c := sh(tt.script)
 			c.Ask, c.AskEvery = syscall.SIGVTALRM, 10*time.Millisecond
 			c.Stdout = func(string) { answers++ }
+			c.Read = func(n uint64) { read = n }
 			if err := Run(context.Background(), c); err != nil {
 				t.Fatal(err)
+			}
+			if read == 0 {
+				t.Error("no bytes were read")
 			}
 			if (answers > 0) != tt.want {
 				t.Errorf("%d answers", answers)

@@ -40,11 +40,12 @@ func watch(pgid int, limit time.Duration, output func() uint64, cancel context.C
 
 // ask sends a signal to a process again and again, if the process catches it
 // (proc(5): SigCgt of status); otherwise the signal could end it. The returned
-// function ends the asking.
-func ask(pid int, sig syscall.Signal, every time.Duration) (stop func()) {
-	quit := make(chan struct{})
+// function ends the asking, for good when it returns.
+func ask(pid int, c Command) (stop func()) {
+	quit, done := make(chan struct{}), make(chan struct{})
 	go func() {
-		tick := time.NewTicker(every)
+		defer close(done)
+		tick := time.NewTicker(c.AskEvery)
 		defer tick.Stop()
 		for {
 			select {
@@ -52,12 +53,16 @@ func ask(pid int, sig syscall.Signal, every time.Duration) (stop func()) {
 				return
 			case <-tick.C:
 			}
-			if catches(pid, sig) {
-				_ = syscall.Kill(pid, sig)
+			if catches(pid, c.Ask) {
+				_ = syscall.Kill(pid, c.Ask)
+			}
+			if c.Read != nil {
+				b, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/io")
+				c.Read(field(b, "rchar: "))
 			}
 		}
 	}()
-	return func() { close(quit) }
+	return func() { close(quit); <-done }
 }
 
 func catches(pid int, sig syscall.Signal) bool {
@@ -89,13 +94,16 @@ func activity(pgid int) uint64 {
 		}
 		sum += number(f[11]) + number(f[12])
 		io, _ := os.ReadFile(filepath.Join(filepath.Dir(name), "io"))
-		for line := range strings.Lines(string(io)) {
-			if k, v, ok := strings.Cut(line, ": "); ok && (k == "rchar" || k == "wchar") {
-				sum += number(strings.TrimSpace(v))
-			}
-		}
+		sum += field(io, "rchar: ") + field(io, "wchar: ")
 	}
 	return sum
+}
+
+// field is the number after a label, 0 where there is none.
+func field(text []byte, label string) uint64 {
+	_, after, _ := strings.Cut(string(text), label)
+	line, _, _ := strings.Cut(after, "\n")
+	return number(line)
 }
 
 func number(s string) uint64 {

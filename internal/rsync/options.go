@@ -37,6 +37,7 @@ type Options struct {
 	Password     string // instead of PasswordFile; rsync reads it from its standard input
 	Compress     string // as --compress-choice; "" or "no" none
 	BWLimit      string // as --bwlimit
+	Expect       int64  // bytes that are to be copied, for the progress; 0 not known
 	Verbosity    int    // 1 to 3; above 1 each name is logged
 	Extra        []string
 

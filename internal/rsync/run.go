@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -43,7 +44,7 @@ type Result struct {
 // vanish (exit status 24, or 23 for nothing but listed files that are gone) are
 // no error but a warning in the Result; every other status is an *Error.
 func Run(ctx context.Context, o Options, h Hooks) (Result, error) {
-	out := output{hooks: h}
+	out := output{hooks: h, expect: o.Expect}
 	errs := messages{listed: o.FilesFrom != ""}
 	c := process.Command{
 		Args: append(append(append([]string{}, o.Nice...), Program), o.args()...), Name: "rsync",
@@ -55,6 +56,7 @@ func Run(ctx context.Context, o Options, h Hooks) (Result, error) {
 		// --info=progress2 costs a write and a read for each file; a signal costs
 		// one a second (rsync(1), SIGNALS: SIGVTALRM prints the progress).
 		c.Ask, c.AskEvery = syscall.SIGVTALRM, time.Second
+		c.Read = out.read
 	}
 	err := process.Run(ctx, c)
 	res := out.result
@@ -81,7 +83,38 @@ func Run(ctx context.Context, o Options, h Hooks) (Result, error) {
 type output struct {
 	hooks  Hooks
 	result Result
+	expect int64
+
+	mu    sync.Mutex // lines and the count of bytes come from two goroutines
+	shown int64      // bytes of the last progress
 }
+
+// tell hands on a progress, with the share of what is expected where rsync does
+// not know it yet.
+func (o *output) tell(p Progress) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if p.Percent < 0 && o.expect > 0 {
+		p.Total = max(o.expect, p.Done)
+		p.Percent = int(min(99, 100*p.Done/p.Total))
+	}
+	o.shown = p.Done
+	o.hooks.Progress(p)
+}
+
+// read tells of bytes that rsync has read: between two files it answers a
+// signal, but not within a large one.
+func (o *output) read(n uint64) {
+	o.mu.Lock()
+	last := o.shown
+	o.mu.Unlock()
+	if done := int64(n); done > last+largeStep {
+		o.tell(Progress{Done: done, Percent: -1})
+	}
+}
+
+// largeStep is more than rsync reads beside the files.
+const largeStep = 4 << 20
 
 func (o *output) line(l string) {
 	if rest, ok := strings.CutPrefix(l, itemPrefix); ok {
@@ -92,7 +125,7 @@ func (o *output) line(l string) {
 	}
 	if p, ok := parseProgress(l); ok {
 		if o.hooks.Progress != nil {
-			o.hooks.Progress(p)
+			o.tell(p)
 		}
 		return
 	}
