@@ -21,7 +21,7 @@ boot and at daemon-reload. With --dry-run it prints the units instead.
 
 Environment:
   B1000_CFG   the configuration, instead of /etc/b1000/b1000.cfg
-  ROOT        a directory that stands for /, with --dry-run and in tests
+  B1000_ROOT  a directory that stands for /, with --dry-run and in tests
 
 A configuration that is at fault is no reason to fail: the unit of the broken
 job, or b1000-config.service, then fails with the message.
@@ -50,7 +50,7 @@ func (g generating) run() int {
 		fmt.Fprint(g.stderr, usage)
 		return 2
 	}
-	if err := g.units().Make(filepath.Join(g.getenv("ROOT"), g.args[0])); err != nil {
+	if err := g.units().Make(filepath.Join(g.getenv("B1000_ROOT"), g.args[0])); err != nil {
 		fmt.Fprintf(g.stderr, "b1000-generator: %v\n", err)
 		return 1
 	}
@@ -59,7 +59,7 @@ func (g generating) run() int {
 
 // units are those of the configuration. Its faults are logged as well.
 func (g generating) units() *unit.Tree {
-	root := g.getenv("ROOT")
+	root := g.getenv("B1000_ROOT")
 	path := filepath.Join(root, config.DefaultPath(g.getenv))
 	if absent(path) {
 		return &unit.Tree{}

@@ -27,7 +27,7 @@ func call(t *testing.T, cfg string, args ...string) (status int, stdout, stderr 
 		}
 	}
 	var out, errOut bytes.Buffer
-	env := map[string]string{"ROOT": root}
+	env := map[string]string{"B1000_ROOT": root}
 	status = generating{args: args, stdout: &out, stderr: &errOut, getenv: func(name string) string { return env[name] }}.run()
 	entries, err := filepath.Glob(filepath.Join(root, "normal", "*"))
 	if err != nil {
