@@ -38,9 +38,13 @@ var may = map[string]string{
 	"internal/passive":              "mtls process",
 	"internal/progress":             "",
 	"internal/systemd":              "",
+	"internal/testhost":             "",
+	"internal/unit":                 "",
+	"internal/generator":            "config plan unit",
 	"cmd/b1000":                     "config host logfile plan progress report run store systemd",
+	"cmd/b1000-generator":           "config generator unit",
 	"cmd/b1000d":                    "config host logfile mtls passive process rsync systemd",
-	"cmd/b1000ctl":                  "config delivery host plan progress report reportdb retention rsync run state store systemd",
+	"cmd/b1000ctl":                  "config delivery generator host plan progress report reportdb retention rsync run state store systemd unit",
 }
 
 func TestEachPackageImportsOnlyWhatItMay(t *testing.T) {
