@@ -97,3 +97,44 @@ func TestOnAHostAnEditedConfigurationIsTakenOverByReload(t *testing.T) {
 		t.Errorf("failed units:\n%s", failed)
 	}
 }
+
+func TestOnAHostAReloadThatDoesNothingSaysSo(t *testing.T) {
+	t.Parallel()
+	h := host(t)
+	h.Remove("/usr/lib/systemd/system-generators/b1000-generator")
+	configure(h, disk+job("etc", "schedule = 02:30"))
+	h.Boot()
+	_, stderr, err := h.Run(t.Context(), "b1000ctl", "reload")
+	if err == nil || !strings.Contains(stderr, "is b1000-generator in /usr/lib/systemd/system-generators?") {
+		t.Errorf("%v: %s", err, stderr)
+	}
+}
+
+// A source or the only destination that cannot be mounted keeps a job from
+// running: an empty mount point is not to be stored, and not to be stored on.
+func TestOnAHostMountsOfAJobAreMountedFirst(t *testing.T) {
+	t.Parallel()
+	h := host(t)
+	h.Write("/etc/fstab", "tmpfs /srv/good tmpfs noauto 0 0\ntmpfs /srv/bad tmpfs noauto,size=none 0 0\n", 0o644)
+	h.Write("/srv/bad/file", "what the mount point hides\n", 0o644)
+	more := "[dest:good]\ntype = active\npath = /srv/good\n"
+	configure(h, disk+more+strings.Replace(job("to", ""), "disk", "good", 1)+
+		strings.Replace(job("from", ""), "/srv/data", "/srv/bad", 1)+job("beside", "require_mount = /srv/bad"))
+	h.Boot()
+	h.MustRun("systemctl", "start", "b1000@to")
+	h.MustRun("mountpoint", "/srv/good")
+	if got := strings.TrimSpace(h.MustRun("sh", "-c", "cat /srv/good/to/*/*/data/file")); got != "precious" {
+		t.Errorf("backup on the mounted destination: %q", got)
+	}
+	for _, name := range []string{"from", "beside"} {
+		if _, stderr, err := h.Run(t.Context(), "systemctl", "start", "b1000@"+name); err == nil || !strings.Contains(stderr, "dependency") {
+			t.Errorf("start of %s: %v: %s", name, err, stderr)
+		}
+		if out := h.MustRun("sh", "-c", "ls /srv/backup"); strings.Contains(out, name) {
+			t.Errorf("%s has stored something:\n%s", name, out)
+		}
+	}
+	if out := h.MustRun("systemctl", "--failed", "--plain", "--no-legend"); !strings.Contains(out, "srv-bad.mount") {
+		t.Errorf("failed units:\n%s", out)
+	}
+}
