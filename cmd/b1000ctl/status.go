@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"b1000/internal/host"
+	"b1000/internal/plan"
 	"b1000/internal/progress"
 	"b1000/internal/report"
 	"b1000/internal/run"
@@ -87,8 +88,16 @@ func (a *app) status(ctx context.Context, args []string) error {
 		res.Jobs = append(res.Jobs, newStanding(s))
 		code = worse(code, s.Condition)
 	}
+	asked := func(r report.Run) bool {
+		return len(args) == 0 || slices.ContainsFunc(jobs, func(s plan.Selection) bool {
+			return s.Job.Name == r.Job && (s.Instance == "" || s.Instance == r.Part())
+		})
+	}
 	kept, err := h.State.Kept("", "")
 	for _, k := range kept {
+		if !asked(k.Run) {
+			continue
+		}
 		if slices.ContainsFunc(all, func(s host.Standing) bool {
 			return s.Running != "" && s.Job == k.Run.Job && s.Instance == k.Run.Instance
 		}) {
@@ -98,6 +107,9 @@ func (a *app) status(ctx context.Context, args []string) error {
 	}
 	queued, err2 := h.State.QueuedReports("")
 	for _, q := range queued {
+		if !asked(q.Run) {
+			continue
+		}
 		res.Undelivered = append(res.Undelivered, waiting{Job: q.Run.Job, Instance: q.Run.Instance, Report: q.Report, Start: moment(q.Run.Start)})
 	}
 	for _, e := range []error{err, err2} {

@@ -66,7 +66,9 @@ func (h *Host) Standings(ctx context.Context, selected []plan.Selection, now tim
 			}
 		}
 		instances, gone, err := h.instances(ctx, sel, names, now)
-		note(err)
+		if err != nil { // nothing of the job can be run, however its last runs went
+			all = append(all, Standing{Job: sel.Job.Name, Condition: IsFailed, Reason: err.Error()})
+		}
 		if len(gone) > 0 {
 			notes = append(notes, fmt.Sprintf("job %q: had runs of instances that it has no more: %s", sel.Job.Name, strings.Join(gone, ", ")))
 		}
@@ -91,11 +93,7 @@ func (h *Host) instances(ctx context.Context, sel plan.Selection, ran []string, 
 	have, err = plan.Instances(ctx, sel.Job, h.Env(now), h.Shell())
 	if err != nil {
 		slices.Sort(ran)
-		ran = slices.DeleteFunc(ran, func(s string) bool { return s == "" })
-		if len(ran) == 0 {
-			ran = []string{""}
-		}
-		return ran, nil, err
+		return slices.DeleteFunc(ran, func(s string) bool { return s == "" }), nil, err
 	}
 	for _, name := range ran {
 		if name != "" && !slices.Contains(have, name) {
@@ -194,7 +192,7 @@ func warnings(r *report.Run) []string {
 
 // Supports says what of a job this version cannot do; nil for nothing.
 func (h *Host) Supports(j *config.Job) error {
-	p := &plan.Run{Job: j.Name, Settings: j, Direction: j.Direction, ReadAllFIFOs: j.ReadAllFIFOs, Streams: make([]plan.Stream, len(j.Streams))}
+	p := &plan.Run{Job: j.Name, Direction: j.Direction, ReadAllFIFOs: j.ReadAllFIFOs, Streams: make([]plan.Stream, len(j.Streams))}
 	if j.Has("read_fifo") {
 		p.ReadFIFO = []string{j.Raw("read_fifo")}
 	}

@@ -135,14 +135,15 @@ func TestStandings(t *testing.T) {
 }
 
 // TestStandingsOfInstances has one that is gone, which must not be too old for
-// ever, and a script that fails, which must not hide what is known.
+// ever, and a script that fails, which must neither hide what is known nor be
+// hidden by it.
 func TestStandingsOfInstances(t *testing.T) {
 	for script, want := range map[string]struct {
-		names []string
-		note  string
+		names        []string
+		failed, note string
 	}{
-		"echo a b":               {[]string{"a", "b"}, "had runs of instances that it has no more: old"},
-		"echo broken >&2; false": {[]string{"a", "old"}, "broken"},
+		"echo a b":               {names: []string{"a", "b"}, note: "had runs of instances that it has no more: old"},
+		"echo broken >&2; false": {names: []string{"", "a", "old"}, failed: "broken"},
 	} {
 		h := testHost(t, script)
 		for _, instance := range []string{"old", "a"} {
@@ -152,11 +153,16 @@ func TestStandingsOfInstances(t *testing.T) {
 		}
 		all, notes := h.Standings(context.Background(), []plan.Selection{{Job: h.Config.Job("db")}}, now)
 		var names []string
+		failed := ""
 		for _, s := range all {
 			names = append(names, s.Instance)
+			if s.Condition == IsFailed {
+				failed += s.Reason
+			}
 		}
-		if !slices.Equal(names, want.names) || len(notes) != 1 || !strings.Contains(notes[0], want.note) {
-			t.Errorf("%s: got %q, notes %q", script, names, notes)
+		if !slices.Equal(names, want.names) || !strings.Contains(strings.Join(notes, "; "), want.note) ||
+			!strings.Contains(failed, want.failed) || (failed == "") != (want.failed == "") {
+			t.Errorf("%s: got %q, failed %q, notes %q", script, names, failed, notes)
 		}
 	}
 }
