@@ -28,7 +28,7 @@ to and every database be reached.
 Exit status: 0 good, perhaps with warnings, 1 something online failed,
 2 the configuration is at fault or cannot work on this host.`,
 		Example: "  b1000ctl check\n  b1000ctl check --online -f ./test.cfg",
-		Args:    cobra.NoArgs,
+		Args:    takes(0, 0, ""),
 		RunE:    do(func(ctx context.Context, _ []string) error { return a.check(ctx, online) }),
 	}
 	c.Flags().BoolVar(&online, "online", false, "ask destinations and databases as well")

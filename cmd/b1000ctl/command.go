@@ -65,13 +65,13 @@ func (e env) run(ctx context.Context) int {
 	root.SetIn(e.stdin)
 	root.SetOut(e.stdout)
 	root.SetErr(e.stderr)
-	err := root.ExecuteContext(ctx)
+	c, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return run.ExitOK
 	}
 	var end *ended
 	if !errors.As(err, &end) { // cobra's own
-		end = &ended{run.ExitUsage, fmt.Errorf("%w\nhint: b1000ctl --help", err)}
+		end = &ended{run.ExitUsage, fmt.Errorf("%w\nhint: %s --help", err, c.CommandPath())}
 	}
 	if end.err != nil {
 		a.say("b1000ctl: %s", lines(end.err.Error()))
@@ -90,7 +90,19 @@ func (a *app) root() *cobra.Command {
 		Use: "b1000ctl VERB", Short: "Looks after backups: what is configured, what there is, how to get it back",
 		Version: host.Version, SilenceErrors: true, SilenceUsage: true,
 		Example: "  b1000ctl status\n  b1000ctl list etc\n  b1000ctl restore etc@latest /etc/ssh --to /tmp/back",
-		Args:    cobra.NoArgs,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			var verbs []string
+			for _, v := range c.Commands() {
+				verbs = append(verbs, v.Name())
+			}
+			if near := config.Closest(args[0], verbs); near != "" {
+				return fmt.Errorf("verb %q is not known; did you mean %s?", args[0], near)
+			}
+			return fmt.Errorf("verb %q is not known", args[0])
+		},
 		RunE: func(c *cobra.Command, _ []string) error {
 			return usage("no verb; b1000ctl --help lists them")
 		},
@@ -104,6 +116,20 @@ func (a *app) root() *cobra.Command {
 		a.startCommand(), a.stopCommand(), a.unitsCommand(), a.reloadCommand(),
 	)
 	return root
+}
+
+// takes is how many arguments a verb takes, at least and, unless -1, at most;
+// what is the first of them.
+func takes(least, most int, what string) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		switch {
+		case len(args) < least:
+			return fmt.Errorf("%s: no %s is named", c.Name(), what)
+		case most >= 0 && len(args) > most:
+			return fmt.Errorf("%s: %q is too much", c.Name(), args[most])
+		}
+		return nil
+	}
 }
 
 // do makes a cobra function of a verb. An error that names no exit status is a

@@ -34,7 +34,7 @@ destination is refused, and so is one of a job that is running.
 ` + statusHelp + `
 75: the job is running.`,
 		Example: "  b1000ctl delete 6f2a91c4d0\n  b1000ctl delete 6f2a91c4d0 0d9f3e77a1 --dest hd --yes",
-		Args:    cobra.MinimumNArgs(1), ValidArgsFunction: a.completeBackups(0),
+		Args:    takes(1, -1, "backup"), ValidArgsFunction: a.completeBackups(0),
 		RunE: do(func(ctx context.Context, args []string) error { return a.delete(ctx, o, args) }),
 	}
 	c.Flags().StringVar(&o.dest, "dest", "", "only at this destination")

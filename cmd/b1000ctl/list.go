@@ -33,7 +33,7 @@ asked, one line for each backup, in the order of their start.
 ` + statusHelp + `
 A destination that cannot be asked is named, and the status is 1.`,
 		Example: "  b1000ctl list\n  b1000ctl list mysqldb/3307 --dest hd\n  b1000ctl list --all --json",
-		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: a.completeJobs(1),
+		Args:    takes(0, 1, "job"), ValidArgsFunction: a.completeJobs(1),
 		RunE: do(func(ctx context.Context, args []string) error { return a.list(ctx, o, args) }),
 	}
 	c.Flags().StringVar(&o.dest, "dest", "", "only at this destination")

@@ -35,7 +35,7 @@ deleted. Only complete backups count, and the newest of them stays.
 ` + statusHelp + `
 75: a job that is running was left out.`,
 		Example: "  b1000ctl prune --dry-run\n  b1000ctl prune etc --dest hd\n  b1000ctl prune --incomplete",
-		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: a.completeJobs(1),
+		Args:    takes(0, 1, "job"), ValidArgsFunction: a.completeJobs(1),
 		RunE: do(func(ctx context.Context, args []string) error { return a.prune(ctx, o, args) }),
 	}
 	c.Flags().StringVar(&o.dest, "dest", "", "only at this destination")

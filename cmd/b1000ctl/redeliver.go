@@ -27,7 +27,7 @@ func (a *app) undelivered(h *host.Host, f reportdb.Filter) error {
 	if f.Limit > 0 {
 		runs = runs[:min(len(runs), f.Limit)]
 	}
-	return errors.Join(err, a.printRuns(runs, []unreachable{}))
+	return errors.Join(err, a.printRuns(runs, []unreachable{}, "nothing waits to be delivered"))
 }
 
 // redelivered is what became of the reports that waited, in JSON.

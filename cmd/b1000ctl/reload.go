@@ -31,7 +31,7 @@ next boot, and old ones at work.
 Exit status: 0 systemd has what is configured, 1 it does not, 2 the same as 0,
 but the configuration is at fault; the jobs that are not run.`,
 		Example: "  b1000ctl check && b1000ctl reload",
-		Args:    cobra.NoArgs,
+		Args:    takes(0, 0, ""),
 		RunE:    do(func(ctx context.Context, _ []string) error { return a.reload(ctx) }),
 	}
 }

@@ -39,7 +39,7 @@ configuration names. Reports that could not be delivered are kept; the next run
 delivers them, or --redeliver does now.
 ` + statusHelp,
 		Example: "  b1000ctl report etc --limit 5\n  b1000ctl report --since 7d --json\n  b1000ctl report --redeliver",
-		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: a.completeJobs(1),
+		Args:    takes(0, 1, "job"), ValidArgsFunction: a.completeJobs(1),
 		RunE: do(func(ctx context.Context, args []string) error { return a.report(ctx, o, args) }),
 	}
 	c.Flags().StringVar(&o.since, "since", "", "runs of the last `TIME`: 7d, 12h; or since 2026-11-22")
@@ -98,7 +98,7 @@ func (a *app) report(ctx context.Context, o reportOptions, args []string) error 
 		}
 	}
 	slices.SortStableFunc(runs, func(x, y reported) int { return y.Start.Compare(x.Start) })
-	if err := a.printRuns(runs, missing); err != nil {
+	if err := a.printRuns(runs, missing, "no runs"); err != nil {
 		return err
 	}
 	if len(missing) > 0 {
@@ -146,14 +146,15 @@ func ask(ctx context.Context, r *config.Report, f reportdb.Filter) ([]report.Run
 	return list, errors.Join(err, db.Close())
 }
 
-func (a *app) printRuns(runs []reported, missing []unreachable) error {
+// printRuns prints runs, to people none where there are not any.
+func (a *app) printRuns(runs []reported, missing []unreachable, none string) error {
 	type result struct {
 		Runs        []reported    `json:"runs"`
 		Unreachable []unreachable `json:"unreachable"`
 	}
 	return a.print(result{append([]reported{}, runs...), missing}, func(w io.Writer) {
 		if len(runs) == 0 {
-			a.say("no runs")
+			a.say("%s", none)
 			return
 		}
 		rows := [][]string{{"START", "JOB", "HOST", "STATUS", "STEP", "TOOK", "COPIES", "REPORT"}}

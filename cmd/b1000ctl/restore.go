@@ -36,7 +36,7 @@ and goes on with the next should that one fail.
 		Example: `  b1000ctl restore etc@latest --to /tmp/back
   b1000ctl restore 6f2a91 /etc/ssh/sshd_config --to /tmp/back
   b1000ctl restore etc@2026-11-22 /etc/ssh --in-place`,
-		Args: cobra.MinimumNArgs(1), ValidArgsFunction: a.completeBackups(1),
+		Args: takes(1, -1, "backup"), ValidArgsFunction: a.completeBackups(1),
 		RunE: do(func(ctx context.Context, args []string) error { return a.restore(ctx, o, args[0], args[1:]) }),
 	}
 	o.flags(a, c)

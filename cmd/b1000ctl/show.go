@@ -23,7 +23,7 @@ is an object.
 
 ` + namedHelp + statusHelp,
 		Example: "  b1000ctl show 6f2a91\n  b1000ctl show etc@latest /etc/ssh\n  b1000ctl show etc@2026-11-22 etc/passwd --json",
-		Args:    cobra.RangeArgs(1, 2), ValidArgsFunction: a.completeBackups(1),
+		Args:    takes(1, 2, "backup"), ValidArgsFunction: a.completeBackups(1),
 		RunE: do(func(ctx context.Context, args []string) error { return a.show(ctx, o, args[0], args[1:]) }),
 	}
 	o.flags(a, c)

@@ -32,7 +32,7 @@ Exit status: 0 every job is OK (with --no-wait: has been started), 1 a job
 failed, 2 wrong usage or configuration, 3 done with warnings, 75 a job is
 already running outside of systemd, 130 interrupted.`,
 		Example:           "  b1000ctl start etc\n  b1000ctl start mysqldb/3307 --no-wait",
-		Args:              cobra.MinimumNArgs(1),
+		Args:              takes(1, -1, "job"),
 		ValidArgsFunction: a.completeJobs(0),
 		RunE:              do(func(ctx context.Context, args []string) error { return a.start(ctx, args, noWait) }),
 	}

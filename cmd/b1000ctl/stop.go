@@ -20,7 +20,7 @@ func (a *app) stopCommand() *cobra.Command {
 instances, and waits until they have ended: copies under way are given up, post
 is run. What runs outside of systemd ("b1000 JOB" in a terminal) is not touched.` + statusHelp,
 		Example:           "  b1000ctl stop etc\n  b1000ctl stop mysqldb/3307",
-		Args:              cobra.MinimumNArgs(1),
+		Args:              takes(1, -1, "job"),
 		ValidArgsFunction: a.completeJobs(0),
 		RunE:              do(a.stop),
 	}

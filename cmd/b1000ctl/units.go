@@ -35,7 +35,7 @@ written; that works without systemd.
 
 Exit status: 0 they agree, 1 they differ, 2 wrong usage or configuration.`,
 		Example: "  b1000ctl units\n  b1000ctl units --text -f ./test.cfg",
-		Args:    cobra.NoArgs,
+		Args:    takes(0, 0, ""),
 		RunE:    do(func(ctx context.Context, _ []string) error { return a.units(ctx, text) }),
 	}
 	c.Flags().BoolVar(&text, "text", false, "print the units themselves")
