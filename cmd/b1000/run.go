@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -87,6 +89,9 @@ func (p program) run(ctx context.Context) int {
 	code, err := p.jobs(ctx, o)
 	if err != nil {
 		fmt.Fprintf(p.stderr, "b1000: %v\n", err)
+		if errors.Is(err, fs.ErrPermission) && os.Geteuid() != 0 {
+			fmt.Fprintln(p.stderr, "hint: run it as root")
+		}
 	}
 	return code
 }

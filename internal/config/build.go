@@ -122,6 +122,8 @@ func pathFault(path string) string {
 			return "names no module; write rsync://host/module"
 		}
 		return ""
+	case url && scheme == "ssh":
+		return "ssh:// is not known; write host:/directory, and port and key in the user's .ssh/config"
 	case url:
 		return fmt.Sprintf("%s:// is not known%s", scheme, hint(scheme, []string{"rsync", "b1000"}))
 	case filepath.IsAbs(path):

@@ -54,7 +54,7 @@ func TestPathsToStoreAt(t *testing.T) {
 		"b1000://host": "", "b1000://host:4200": "", "rsync://[::1]:873/m": "",
 		"srv": "wants", "./x:y": "wants", "host:": "wants", ":/dir": "wants", "host::module": "names a module",
 		"rsync://host": "names no module", "rsync:///m": "names no host", "b1000://": "names no host", "rsync://-x/m": "names no host",
-		"http://host/": "http:// is not known", "-e sh": "is not a place",
+		"http://host/": "http:// is not known", "ssh://host/dir": "write host:/directory", "-e sh": "is not a place",
 	} {
 		if got := pathFault(path); (got == "") != (want == "") || !strings.Contains(got, want) {
 			t.Errorf("%s: got %q, want %q", path, got, want)

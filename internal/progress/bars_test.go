@@ -39,7 +39,7 @@ func TestLine(t *testing.T) {
 		{"nothing known", 80, row{}, "etc → hd        starting"},
 		{"no total", 80, row{last: Progress{Done: 2048, Percent: -1, Rate: 1024}, seen: true}, "etc → hd        2.0 KiB  1.0 KiB/s"},
 		{"files only", 80, row{last: Progress{Percent: -1, Files: 12}, seen: true}, "etc → hd        12 files"},
-		{"the end", 80, row{result: "done  2.9 GiB in 1:32"}, "etc → hd        done  2.9 GiB in 1:32"},
+		{"the end", 80, row{result: "done in 1:32"}, "etc → hd        done in 1:32"},
 		{"an error keeps the name", 30, row{result: "failed: connection refused"}, "etc → hd  failed: connection…"},
 	}
 	for _, c := range cases {
@@ -137,7 +137,7 @@ func TestBarsOnNarrowTerminal(t *testing.T) {
 	if logs != 50 {
 		t.Errorf("%d whole log lines, want 50", logs)
 	}
-	for _, want := range []string{`etc → hd {2,}done  \d+ MiB in \d+:\d\d`, `database → far away  failed: no room`, `after the bars`} {
+	for _, want := range []string{`etc → hd {2,}done in \d+:\d\d`, `database → far away  failed: no room`, `after the bars`} {
 		if !regexp.MustCompile(want).MatchString(text) {
 			t.Errorf("%q is not in\n%s", want, text)
 		}

@@ -5,13 +5,14 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"b1000/internal/report"
 )
 
 // finish computes the result of a run, once, and tells it to everyone.
 func (t *task) finish(ctx context.Context, err error) report.Run {
-	if err != nil && errors.Is(context.Cause(ctx), ErrInterrupted) {
+	if err != nil && errors.Is(context.Cause(ctx), ErrInterrupted) && !errors.Is(err, ErrInterrupted) {
 		err = fmt.Errorf("%w; %w", ErrInterrupted, err)
 	}
 	// Nothing of what follows may be cut short by what ended the run.
@@ -60,7 +61,7 @@ func warned(r *report.Run) bool {
 }
 
 func (t *task) logResult(r report.Run, undelivered []string) {
-	text := fmt.Sprintf("ended %s after %v", r.Status, r.End.Sub(r.Start).Round(1e9))
+	text := fmt.Sprintf("ended %s after %v", r.Status, r.End.Sub(r.Start).Truncate(time.Second)) // as reports tell it: they know seconds
 	for _, w := range r.Warnings {
 		log := t.log
 		if slices.Contains(undelivered, w) {

@@ -152,7 +152,14 @@ func deletes(option string) bool {
 func fetch(ctx context.Context, e Entry, o rsync.Options, h rsync.Hooks) (rsync.Result, error) {
 	res, err := rsync.Run(ctx, o, h)
 	if err == nil && len(res.Vanished) > 0 {
-		err = fmt.Errorf("%s holds no %q", e.ID, strings.Join(res.Vanished, ", "))
+		var names []string // within the backup
+		for _, v := range res.Vanished {
+			if _, name, ok := strings.Cut(v, e.Dir+"/"); ok {
+				v = strings.TrimPrefix(name, "./")
+			}
+			names = append(names, v)
+		}
+		err = fmt.Errorf("%s holds no %q", e.ID, strings.Join(names, ", "))
 	}
 	return res, err
 }
