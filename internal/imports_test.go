@@ -30,7 +30,7 @@ var may = map[string]string{
 	"internal/reportdb/mariadbtest": "",
 	"internal/state":                "report",
 	"internal/delivery":             "config report reportdb reportfile state",
-	"internal/host":                 "config delivery metrics plan pull report reportfile rsync run state store systemd",
+	"internal/host":                 "config delivery metrics mtls plan pull report reportfile rsync run state store systemd",
 	"internal/logfile":              "",
 	"internal/metrics":              "report",
 	"internal/mtls":                 "",

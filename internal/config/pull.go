@@ -106,6 +106,20 @@ func (j *Job) checkPull() {
 			s.fault("report_source", err.Error())
 		}
 	}
+	if j.TLSCert+j.TLSKey+j.TLSCA != "" {
+		for _, key := range []string{"tls_cert", "tls_key", "tls_ca"} {
+			if !s.Has(key) {
+				s.fault(key, "missing; TLS needs tls_cert, tls_key and tls_ca")
+			}
+		}
+		for _, key := range []string{"report_source", "include"} {
+			for _, word := range strings.Fields(s.Raw(key)) {
+				if s.Has(key) && !strings.HasPrefix(word, "rsync://") && !strings.HasPrefix(word, "$") {
+					s.fault(key, word+" is not reached by TLS; write rsync://host/module")
+				}
+			}
+		}
+	}
 	for _, word := range j.Dests {
 		for _, d := range word.Dests {
 			if d.Type == "active" && !strings.HasPrefix(d.Path, "/") {

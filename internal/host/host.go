@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"strings"
 	"time"
 
 	"b1000/internal/config"
@@ -112,7 +113,14 @@ func (h *Host) bare(j *config.Job, instance string, start time.Time) *plan.Run {
 		Job: j.Name, Instance: instance, Host: h.Name, Direction: j.Direction, Type: j.Type, Start: start,
 		BackupDir: j.BackupDir, Reports: usable(j.Reports), Settings: j,
 	}
-	known := map[string]string{"name": j.Name, "host": h.Name, "instance": instance, "start_time": r.StartTime()}
+	if len(j.Hosts) > 0 && instance != "" {
+		r.Client, r.Instance, _ = strings.Cut(instance, ":")
+		r.Host = r.Client
+	}
+	known := map[string]string{"name": j.Name, "host": h.Name, "instance": r.Instance, "start_time": r.StartTime()}
+	if r.Client != "" {
+		known["client"] = r.Client
+	}
 	if text, err := j.Expand("on_failure", known); err == nil && len(j.Problems) == 0 {
 		r.OnFailure = text
 	}
@@ -121,10 +129,7 @@ func (h *Host) bare(j *config.Job, instance string, start time.Time) *plan.Run {
 
 // supported refuses what this version would leave out of a backup.
 func supported(p *plan.Run) error {
-	switch {
-	case p.Direction == "pull" && p.Settings != nil && p.Settings.TLSCert+p.Settings.TLSKey+p.Settings.TLSCA != "":
-		return fmt.Errorf("job %q: tls_* of a pull job are not supported by this version; nothing is backed up", p.Job)
-	case len(p.Streams) > 0 || p.ReadAllFIFOs || len(p.ReadFIFO) > 0:
+	if len(p.Streams) > 0 || p.ReadAllFIFOs || len(p.ReadFIFO) > 0 {
 		return fmt.Errorf("job %q: streams and FIFOs are not supported by this version; nothing is backed up", p.Job)
 	}
 	return nil

@@ -74,7 +74,6 @@ func TestLoad(t *testing.T) {
 // What this version would leave out of a backup is refused.
 func TestUnsupportedJobsAreRefused(t *testing.T) {
 	for name, p := range map[string]*plan.Run{
-		"tls":     {Job: "x", Direction: "pull", Settings: &config.Job{TLSCA: "/ca"}},
 		"streams": {Job: "x", Direction: "push", Streams: []plan.Stream{{Name: "s"}}},
 		"fifos":   {Job: "x", Direction: "push", ReadAllFIFOs: true},
 		"fifo":    {Job: "x", Direction: "push", ReadFIFO: []string{"/f"}},

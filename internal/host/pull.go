@@ -1,11 +1,16 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
 	"strings"
 
+	"b1000/internal/mtls"
 	"b1000/internal/plan"
 	"b1000/internal/pull"
 	"b1000/internal/report"
@@ -57,6 +62,7 @@ func (a answers) Leave() error {
 // client is the host that a pull run fetches from.
 type client struct {
 	source *pull.Source
+	tls    mtls.Files
 }
 
 func (h *Host) newClient(p *plan.Run) client {
@@ -64,12 +70,36 @@ func (h *Host) newClient(p *plan.Run) client {
 	if short, _, dotted := strings.Cut(h.Name, "."); dotted {
 		names = append(names, short)
 	}
-	return client{&pull.Source{
-		Location: p.ReportSource, Job: p.ReportJob, AnyJob: p.AnyReportJob, Instance: p.Instance, Names: names,
-	}}
+	c := client{
+		source: &pull.Source{Location: p.ReportSource, Job: p.ReportJob, AnyJob: p.AnyReportJob, Instance: p.Instance, Names: names},
+		tls:    mtls.Files{Cert: p.Settings.TLSCert, Key: p.Settings.TLSKey, CA: p.Settings.TLSCA},
+	}
+	c.source.Connect = c.Connect(p.ReportSource)
+	return c
 }
 
-func (c client) Connect() string { return c.source.Connect }
+// rsyncPort is where an rsync daemon listens.
+const rsyncPort = "873"
+
+// Connect is the helper that speaks TLS where the job asks for that.
+func (c client) Connect(location string) string {
+	u, err := url.Parse(location)
+	if !c.tls.Set() || err != nil || u.Scheme != "rsync" {
+		return ""
+	}
+	return mtls.ConnectCommand(beside("b1000d"), c.tls, u.Hostname(), cmp.Or(u.Port(), rsyncPort))
+}
+
+// beside is a program of ours: where this one is, else in PATH.
+func beside(name string) string {
+	if self, err := os.Executable(); err == nil {
+		path := filepath.Join(filepath.Dir(self), name)
+		if info, err := os.Stat(path); err == nil && info.Mode().IsRegular() {
+			return path
+		}
+	}
+	return name
+}
 
 func (c client) Look(ctx context.Context) (run.Offer, error) {
 	o, err := c.source.Look(ctx)

@@ -171,12 +171,18 @@ func TestAHostFetchesReportAndShareAndTellsTheResult(t *testing.T) {
 		write(t, empty, "")
 		c.must("-a", empty, c.url+"/reports/")
 		c.eventually(mark, func() bool { _, err := os.Lstat(filepath.Join(c.Reports, mark)); return err == nil })
+		if out, code := c.rsync("--list-only", c.url+"/reports/"); code != 0 || strings.Contains(string(out), report) {
+			t.Errorf("a report that has been answered is offered again:\n%s", out)
+		}
+		if err := os.Remove(filepath.Join(c.Reports, mark)); err != nil { // as the run does
+			t.Fatal(err)
+		}
 	}
 	if err := c.end(); err != nil {
 		t.Error(err)
 	}
-	if len(asked) != 1 {
-		t.Errorf("a report was looked for once; told %d times", len(asked))
+	if len(asked) != 3 {
+		t.Errorf("reports were looked for three times; told %d times", len(asked))
 	}
 	for _, want := range []string{`fetched \"share/\"`, "says " + report + ".backup-2.done"} {
 		if !strings.Contains(c.log.String(), want) {
@@ -385,4 +391,16 @@ func TestPathsThatRsyncWouldReadAsSomethingElseAreRefused(t *testing.T) {
 			}
 		}
 	}
+}
+
+func TestAServerThatBeganWithoutReportsMakesRoomForOneThatCanWriteThem(t *testing.T) {
+	c := start(t, func(s *Settings) { s.Reports += "-of-later"; s.Idle = time.Hour })
+	c.must(c.url + "/share/")
+	c.eventually("it ends", func() bool {
+		conn, err := net.Dial("tcp", c.address)
+		if err == nil {
+			conn.Close()
+		}
+		return err != nil
+	})
 }

@@ -29,8 +29,9 @@ const (
 // results are what a pulling host may say about a report.
 var results = [...]string{".done", ".error"}
 
-// stage copies the report files from one directory to another.
-func stage(from, to string) (reports []string, err error) {
+// stage copies the report files from one directory to another, but for those
+// that one of the hosts has answered: they are not for it any more.
+func stage(from, to string, hosts []string) (reports []string, err error) {
 	source, err := os.OpenRoot(from)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil // before the first run of the job
@@ -47,6 +48,9 @@ func stage(from, to string) (reports []string, err error) {
 		if !reportName.MatchString(e.Name()) || !e.Type().IsRegular() || len(reports) == maxReports {
 			continue
 		}
+		if answered(source, e.Name(), hosts) {
+			continue
+		}
 		err := stageOne(source, e.Name(), filepath.Join(to, e.Name()))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // the run has just ended
@@ -57,6 +61,16 @@ func stage(from, to string) (reports []string, err error) {
 		reports = append(reports, e.Name())
 	}
 	return reports, nil
+}
+
+// answered reports whether one of the hosts has told the result of a report.
+func answered(dir *os.Root, report string, hosts []string) bool {
+	for _, mark := range marks(report, hosts) {
+		if _, err := dir.Lstat(mark); err == nil {
+			return true
+		}
+	}
+	return false
 }
 
 func stageOne(source *os.Root, name, to string) error {

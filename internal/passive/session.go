@@ -79,7 +79,7 @@ func (s *Server) transfer(ctx context.Context, c session, dir string) error {
 	if err := os.Mkdir(staged, 0o700); err != nil {
 		return err
 	}
-	reports, err := stage(s.Reports, staged)
+	reports, err := stage(s.Reports, staged, c.hosts)
 	if err != nil {
 		return err
 	}

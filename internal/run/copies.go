@@ -223,9 +223,9 @@ func (w *work) tree() (store.Tree, func(error)) {
 		t.ExcludeRegex = append(t.ExcludeRegex, regexp.MustCompile(re))
 	}
 	if w.client != nil {
-		t.Sources, t.ConnectProg = nil, w.client.Connect()
+		t.Sources = nil
 		for _, names := range p.Fetch {
-			t.Fetch = append(t.Fetch, names)
+			t.Fetch = append(t.Fetch, store.Fetch{Names: names, ConnectProg: w.client.Connect(names[0])})
 		}
 	}
 	log := w.log.With("destination", w.copy.Dest.Name)

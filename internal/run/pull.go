@@ -23,8 +23,8 @@ type Client interface {
 	Look(context.Context) (Offer, error)
 	// Answer tells the client how it went; after that the offer is none.
 	Answer(ctx context.Context, o Offer, good bool) error
-	// Connect is how its rsync daemon is reached (see store.Tree.ConnectProg).
-	Connect() string
+	// Connect is how the rsync daemon at a location is reached (see store.Fetch).
+	Connect(location string) string
 }
 
 // ErrNoOffer is what Client.Look returns where nothing waits for this host.
@@ -67,9 +67,10 @@ func (t *task) pull(ctx context.Context) error {
 //
 // A client that has failed may have done so long before this run, and its next
 // run may be about to begin: what is found at the first look is told, and the
-// looking goes on. One that fails later does so now.
+// looking goes on. A run of the client that is seen to fail ends it.
 func (t *task) ready(ctx context.Context) (Offer, error) {
 	var last, failed error
+	old := "" // the offer that had failed before
 	for n := range max(1, t.plan.ReportPollRetries) {
 		if n > 0 && !sleep(ctx, t.plan.ReportPollWait) {
 			break
@@ -86,12 +87,14 @@ func (t *task) ready(ctx context.Context) (Offer, error) {
 			}
 		}
 		if errors.Is(err, errClientFailed) {
-			failed = err
-			if told := t.tellClient(ctx, offer, false); told != nil {
-				t.log.Warn("the client could not be told", "error", told)
+			if n > 0 && offer.ID != old {
+				return Offer{}, errors.Join(err, t.tellClient(ctx, offer, false))
 			}
-			if n > 0 {
-				return Offer{}, failed
+			if failed == nil {
+				failed, old = err, offer.ID
+				if told := t.tellClient(ctx, offer, false); told != nil {
+					t.log.Warn("the client could not be told", "error", told)
+				}
 			}
 		}
 		if last == nil || last.Error() != err.Error() {
@@ -183,6 +186,7 @@ func (t *task) stillOffered(ctx context.Context) (err error) {
 // another, whatever it calls itself. Only where the job names none it is the
 // client that tells.
 func (t *task) relay(o Offer) {
+	before := t.live.now().ID
 	t.live.change(func(r *report.Run) {
 		t.offer = &o
 		if t.plan.Client == "" {
@@ -190,8 +194,13 @@ func (t *task) relay(o Offer) {
 		}
 		r.Host, r.ID, r.DataAge = t.plan.Host, t.plan.ID(), o.Report.DataAge
 	})
-	t.base = t.Log.With("thread", t.live.rep.Name(), "job", t.plan.Job, "instance", t.live.rep.Part(), "run", t.live.rep.ID)
-	t.log = t.base.With("step", string(t.live.rep.Step))
+	now := t.live.now()
+	if now.ID == before {
+		return
+	}
+	t.base = t.Log.With("thread", now.Name(), "job", now.Job, "instance", now.Part(), "run", now.ID)
+	t.logStep(now.Step)
+	t.log.Info(fmt.Sprintf("the client is %s, backup %s", now.Host, now.ID))
 }
 
 // tell tells the reports of a state.

@@ -22,7 +22,7 @@ var errFetch = errors.New("what is fetched from another host can be stored in a 
 // refuses names that it did not ask for.
 func (b *localBackup) fetch(ctx context.Context, t Tree) (Result, error) {
 	o := b.options(t)
-	o.Remote, o.ConnectProg = true, t.ConnectProg
+	o.Remote = true
 	o.Exclude, o.Relative, o.OneFileSystem = t.Exclude, t.Relative, t.OneFS
 	switch b.store.Compress {
 	case "": // the two rsyncs agree on a method: the other one may be old
@@ -44,9 +44,8 @@ func (b *localBackup) fetch(ctx context.Context, t Tree) (Result, error) {
 	}
 	defer flushing(b.tree)()
 	var sum Result
-	for _, names := range t.Fetch {
-		o.Sources = names
-		o.Daemon = strings.HasPrefix(names[0], "rsync://")
+	for _, f := range t.Fetch {
+		f.from(&o)
 		r, err := rsync.Run(ctx, o, t.Hooks)
 		part := resultOf(r)
 		sum.Files += part.Files
@@ -60,14 +59,20 @@ func (b *localBackup) fetch(ctx context.Context, t Tree) (Result, error) {
 	return sum, t.checkCount(sum.Files)
 }
 
+// from makes o fetch f.
+func (f Fetch) from(o *rsync.Options) {
+	o.Sources, o.ConnectProg = f.Names, f.ConnectProg
+	o.Daemon = strings.HasPrefix(f.Names[0], "rsync://")
+}
+
 // enoughThere is enough for what is fetched.
 func (t Tree) enoughThere(ctx context.Context, o rsync.Options) error {
 	if !slices.ContainsFunc(o.Extra, func(s string) bool { return strings.HasPrefix(s, "--del") }) || t.MinFiles <= 0 {
 		return nil
 	}
 	var files countFiles
-	for _, names := range t.Fetch {
-		o.Sources, o.Daemon = names, strings.HasPrefix(names[0], "rsync://")
+	for _, f := range t.Fetch {
+		f.from(&o)
 		if err := rsync.Names(ctx, o, &files); err != nil {
 			return err
 		}

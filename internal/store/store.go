@@ -83,7 +83,6 @@ func (t Target) full() bool { return t.Day != "" }
 type Tree struct {
 	Sources      []string // absolute, existing; each is stored under its last element, or its whole path with Relative
 	Fetch        []Fetch  // instead of Sources, what comes from another machine; only into a local store
-	ConnectProg  string   // how Fetch reaches a daemon (see rsync.Options); "" directly
 	Exclude      []string // rsync's patterns
 	ExcludeRegex []*regexp.Regexp
 	Relative     bool
@@ -98,11 +97,14 @@ type Tree struct {
 	Hooks        rsync.Hooks
 }
 
-// Fetch is what one rsync fetches: names of one module of a daemon, or of one
-// host behind ssh, as rsync takes them. What they are stored as is rsync's rule:
-// under the last element, or, of a name that ends in "/" and of a whole module,
-// what is in there.
-type Fetch []string
+// Fetch is what one rsync fetches.
+type Fetch struct {
+	// Names are of one module of a daemon, or of one host behind ssh, as rsync
+	// takes them. What they are stored as is rsync's rule: under the last element,
+	// or, of a name that ends in "/" and of a whole module, what is in there.
+	Names       []string
+	ConnectProg string // how the daemon is reached (see rsync.Options); "" directly
+}
 
 // Result is what a copy amounted to.
 type Result struct {
@@ -172,7 +174,7 @@ func (t Tree) checkCount(files int64) error {
 func (t Tree) sources() []string {
 	all := slices.Clone(t.Sources)
 	for _, f := range t.Fetch {
-		all = append(all, f...)
+		all = append(all, f.Names...)
 	}
 	return all
 }
