@@ -20,7 +20,7 @@ func withPrograms(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "b1000-programs")
 	if err == nil {
 		defer os.RemoveAll(dir)
-		err = testhost.Build(context.Background(), dir, "b1000", "b1000ctl", "b1000-generator")
+		err = testhost.Build(context.Background(), dir, "b1000", "b1000ctl", "b1000d", "b1000-generator")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)

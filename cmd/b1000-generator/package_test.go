@@ -23,7 +23,7 @@ path = rsync://192.0.2.1/module
 		t.Errorf("units:\n%s", out)
 	}
 	stdout, stderr, err := h.Run(t.Context(), "sh", "-c", `systemd-analyze verify /usr/lib/systemd/system/b1000@.service \
-		/usr/lib/systemd/system/b1000.slice /run/systemd/generator/b1000-config.service /run/systemd/generator/b1000*.timer`)
+		/usr/lib/systemd/system/b1000-*@.service /usr/lib/systemd/system/b1000.slice /run/systemd/generator/b1000-config.service /run/systemd/generator/b1000*.timer`)
 	if stdout+stderr != "" || err != nil {
 		t.Errorf("verify: %v\n%s%s", err, stdout, stderr)
 	}

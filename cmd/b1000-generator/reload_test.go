@@ -83,18 +83,43 @@ func TestOnAHostAnEditedConfigurationIsTakenOverByReload(t *testing.T) {
 	configure(h, disk+job("stays", "schedule = 04:30"))
 	ctl(t, h, 0, "reload")
 	var res struct {
-		Agree  bool
-		Timers []struct {
+		Agree bool
+		Units []struct {
 			Job     string
 			Started bool
 			NextRun string `json:"next_run"`
 		}
 	}
-	if err := json.Unmarshal([]byte(ctl(t, h, 0, "units", "--json")), &res); err != nil || !res.Agree || len(res.Timers) != 1 || !res.Timers[0].Started || res.Timers[0].NextRun == "" {
+	if err := json.Unmarshal([]byte(ctl(t, h, 0, "units", "--json")), &res); err != nil || !res.Agree || len(res.Units) != 1 || !res.Units[0].Started || res.Units[0].NextRun == "" {
 		t.Errorf("units --json: %v %+v", err, res)
 	}
 	if failed := h.MustRun("systemctl", "--failed", "--plain", "--no-legend"); strings.TrimSpace(failed) != "" {
 		t.Errorf("failed units:\n%s", failed)
+	}
+}
+
+func TestOnAHostSocketsFollowTheConfiguration(t *testing.T) {
+	t.Parallel()
+	h := host(t)
+	passive := func(name, address string) string {
+		return "[job:" + name + "]\ndirection = passive\ndest = storage\nreport = files\nlisten = " + address + "\n"
+	}
+	const rest = "[dest:storage]\ntype = passive\nhost = 127.0.0.1\n[report:files]\ntype = file\npath = /srv/reports\n"
+	h.Write("/srv/reports/.keep", "", 0o644)
+	configure(h, rest+passive("stays", "127.0.0.1:4001")+passive("goes", "127.0.0.1:4002"))
+	h.Boot()
+	has(t, ctl(t, h, 0, "units"), "b1000-passive@stays.socket  started", "b1000-passive@goes.socket   started")
+	configure(h, rest+passive("stays", "127.0.0.1:4003")+passive("new", "127.0.0.1:4004"))
+	has(t, ctl(t, h, 1, "units"), "b1000-passive@goes.socket is written, but not configured any more", "b1000-passive@new.socket is not started")
+	has(t, ctl(t, h, 0, "reload"), "started b1000-passive@new.socket", "stopped b1000-passive@goes.socket")
+	ctl(t, h, 0, "units")
+	for unit, want := range map[string]string{"stays": "127.0.0.1:4003", "new": "127.0.0.1:4004"} {
+		if got := property(h, "b1000-passive@"+unit+".socket", "Listen"); !strings.Contains(got, want) {
+			t.Errorf("%s listens on %s, want %s", unit, got, want)
+		}
+	}
+	if out := h.MustRun("ss", "-Hltn"); strings.Contains(out, "4001") || strings.Contains(out, "4002") || !strings.Contains(out, "4003") || !strings.Contains(out, "4004") {
+		t.Errorf("sockets:\n%s", out)
 	}
 }
 

@@ -16,17 +16,17 @@ import (
 	"b1000/internal/config"
 	"b1000/internal/generator"
 	"b1000/internal/run"
-	"b1000/internal/systemd"
 	"b1000/internal/unit"
 )
 
 func (a *app) reloadCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "reload", Short: "Have systemd take over the configuration",
-		Long: `Has systemd read its units again, starts the timers that are new and stops those
-of jobs that are gone, with what they have left as failed. Runs that are at work
-go on. systemctl daemon-reload alone would leave new timers unstarted until the
-next boot, and old ones at work.
+		Long: `Has systemd read its units again, starts the timers and sockets that are new and
+stops those of jobs that are gone, with what they have left as failed. A socket
+that has another address now is started again. Runs that are at work go on.
+systemctl daemon-reload alone would leave new timers unstarted until the next
+boot, and old ones at work.
 
 Exit status: 0 systemd has what is configured, 1 it does not, 2 the same as 0,
 but the configuration is at fault; the jobs that are not run.`,
@@ -48,20 +48,22 @@ func (a *app) reload(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	before, err := a.loadedTimers(ctx)
+	before, err := a.startedUnits(ctx)
 	if err != nil {
 		return err
 	}
+	_, changed := tree.Differences(generated)
 	if err := systemctl(ctx, "daemon-reload"); err != nil {
 		return err
 	}
+	restartSockets(ctx, changed, before)
 	res := reloaded{Started: []string{}, Stopped: []string{}}
 	res.start(ctx, cfg, tree, before)
 	if err := res.stop(ctx, cfg, tree, before); err != nil {
 		return err
 	}
 	tellFaults(ctx, tree)
-	after, err := a.loadedTimers(ctx)
+	after, err := a.startedUnits(ctx)
 	if err != nil {
 		return err
 	}
@@ -83,18 +85,29 @@ func atFault(cfg *config.Config) bool {
 	return len(cfg.Fatal()) > 0 || slices.ContainsFunc(cfg.Jobs(), func(j *config.Job) bool { return len(j.Problems) > 0 })
 }
 
-// start starts the timers that are not, and again those of jobs at fault, which
+// restartSockets starts sockets again that are not what they were: systemd would
+// keep the old address. What was being served is not any more; the other end
+// comes again.
+func restartSockets(ctx context.Context, changed []string, before map[string]time.Time) {
+	for _, name := range changed {
+		if _, started := before[name]; started && name == generator.Socket(jobOfUnit(name)) {
+			_ = systemctl(ctx, "stop", name, generator.PassiveService(jobOfUnit(name)))
+			_ = systemctl(ctx, "start", name)
+		}
+	}
+}
+
+// start starts the timers and sockets that are not, and again those of jobs at fault, which
 // makes them fail with the message. What could not be started is among the
 // differences that are left.
 func (r *reloaded) start(ctx context.Context, cfg *config.Config, tree *unit.Tree, before map[string]time.Time) {
 	var again []string
-	for _, name := range timersOf(tree) {
-		job, _, _ := systemd.JobOf(name)
+	for _, name := range startable(tree) {
 		_, started := before[name]
 		switch {
 		case !started:
 			r.Started = append(r.Started, name)
-		case len(cfg.Job(job).Problems) > 0:
+		case len(cfg.Job(jobOfUnit(name)).Problems) > 0:
 			again = append(again, name)
 		}
 	}
@@ -102,31 +115,46 @@ func (r *reloaded) start(ctx context.Context, cfg *config.Config, tree *unit.Tre
 	_ = systemctl(ctx, "restart", again...)
 }
 
-// stop stops the timers that no job has any more, and forgets how the services
+// stop stops the timers and sockets that no job has any more, and forgets how the services
 // of jobs that are gone have ended.
 func (r *reloaded) stop(ctx context.Context, cfg *config.Config, tree *unit.Tree, before map[string]time.Time) error {
-	wanted := timersOf(tree)
+	wanted := startable(tree)
 	for name := range before {
 		if _, found := slices.BinarySearch(wanted, name); !found && !byHand(name) {
 			r.Stopped = append(r.Stopped, name)
 		}
 	}
 	slices.Sort(r.Stopped)
-	if err := systemctl(ctx, "stop", r.Stopped...); err != nil {
-		return err
-	}
-	failed, err := exec.CommandContext(ctx, "systemctl", "list-units", "--state=failed", "--plain", "--no-legend", "--full", "b1000@*").Output()
-	if err != nil {
-		return fmt.Errorf("systemctl list-units: %w", err)
-	}
-	var gone []string
-	for line := range strings.Lines(string(failed)) {
-		name, _, _ := strings.Cut(line, " ")
-		if job, _, ok := systemd.JobOf(name); ok && cfg.Job(job) == nil && !byHand(name) {
-			gone = append(gone, name)
+	behind := slices.Clone(r.Stopped)
+	for _, name := range r.Stopped {
+		if strings.HasSuffix(name, ".socket") {
+			behind = append(behind, generator.PassiveService(jobOfUnit(name)))
 		}
 	}
+	if err := systemctl(ctx, "stop", behind...); err != nil {
+		return err
+	}
+	failed, err := listUnits(ctx, "failed", "b1000@*", generator.PassiveService("*"))
+	if err != nil {
+		return err
+	}
+	gone := slices.DeleteFunc(failed, func(name string) bool { return cfg.Job(jobOfUnit(name)) != nil || byHand(name) })
 	return systemctl(ctx, "reset-failed", gone...)
+}
+
+// listUnits are the loaded units in a state whose names match.
+func listUnits(ctx context.Context, state string, patterns ...string) (names []string, err error) {
+	args := append([]string{"list-units", "--all", "--state=" + state, "--plain", "--no-legend", "--full", "--"}, patterns...)
+	out, err := exec.CommandContext(ctx, "systemctl", args...).Output()
+	if err != nil {
+		return nil, fmt.Errorf("systemctl list-units: %w", err)
+	}
+	for line := range strings.Lines(string(out)) {
+		if fields := strings.Fields(line); len(fields) > 0 {
+			names = append(names, fields[0])
+		}
+	}
+	return names, nil
 }
 
 // tellFaults brings the unit up to date that fails with what is wrong with the
@@ -161,7 +189,7 @@ func reloadText(w io.Writer, res reloaded) {
 		fmt.Fprintf(w, "stopped %s\n", name)
 	}
 	if len(res.Started)+len(res.Stopped) == 0 {
-		fmt.Fprintln(w, "no timer to start or stop")
+		fmt.Fprintln(w, "nothing to start or stop")
 	}
 	for _, d := range res.Differences {
 		fmt.Fprintf(w, "%s %s\n", printable(d.Unit), printable(d.Message))

@@ -26,12 +26,12 @@ const generated = "/run/systemd/generator"
 func (a *app) unitsCommand() *cobra.Command {
 	text := false
 	c := &cobra.Command{
-		Use: "units", Short: "Which timers there are, and whether systemd has them as they are configured",
-		Long: `Shows the timers of the configuration with their next run, and everything in
-which systemd differs from the configuration: units that are not written yet,
-timers that are not started, timers of jobs that are gone. b1000ctl reload
-brings the two together. With --text the units are printed as they would be
-written; that works without systemd.
+		Use: "units", Short: "Which timers and sockets there are, and whether systemd has them as configured",
+		Long: `Shows the timers of the configuration with their next run, the sockets of its
+passive jobs, and everything in which systemd differs from the configuration:
+units that are not written yet, timers that are not started, timers of jobs that
+are gone. b1000ctl reload brings the two together. With --text the units are
+printed as they would be written; that works without systemd.
 
 Exit status: 0 they agree, 1 they differ, 2 wrong usage or configuration.`,
 		Example: "  b1000ctl units\n  b1000ctl units --text -f ./test.cfg",
@@ -42,11 +42,11 @@ Exit status: 0 they agree, 1 they differ, 2 wrong usage or configuration.`,
 	return c
 }
 
-// timerState is one timer, in JSON.
-type timerState struct {
+// unitState is one timer or socket, in JSON.
+type unitState struct {
 	Unit     string `json:"unit"`
 	Job      string `json:"job"`
-	Schedule string `json:"schedule"` // "" for that of a broken job
+	Schedule string `json:"schedule"` // "" for a socket, and for that of a broken job
 	Started  bool   `json:"started"`
 	NextRun  moment `json:"next_run"`
 }
@@ -60,7 +60,7 @@ type difference struct {
 // unitsResult is what units prints, in JSON.
 type unitsResult struct {
 	Agree       bool         `json:"agree"`
-	Timers      []timerState `json:"timers"`
+	Units       []unitState  `json:"units"`
 	Differences []difference `json:"differences"`
 }
 
@@ -72,15 +72,18 @@ func (a *app) units(ctx context.Context, text bool) error {
 	if text {
 		return a.printTree(tree)
 	}
-	loaded, err := a.loadedTimers(ctx)
+	loaded, err := a.startedUnits(ctx)
 	if err != nil {
 		return err
 	}
-	res := unitsResult{Timers: []timerState{}, Differences: differences(tree, generated, loaded)}
-	for _, name := range timersOf(tree) {
+	res := unitsResult{Units: []unitState{}, Differences: differences(tree, generated, loaded)}
+	for _, name := range startable(tree) {
 		next, started := loaded[name]
-		job, _, _ := systemd.JobOf(name)
-		res.Timers = append(res.Timers, timerState{name, job, cfg.Job(job).Schedule, started, moment(next)})
+		u := unitState{Unit: name, Job: jobOfUnit(name), Started: started, NextRun: moment(next)}
+		if name == generator.Timer(u.Job) {
+			u.Schedule = cfg.Job(u.Job).Schedule
+		}
+		res.Units = append(res.Units, u)
 	}
 	res.Agree = len(res.Differences) == 0
 	if err := a.print(res, func(w io.Writer) { unitsTable(w, res) }); err != nil {
@@ -120,9 +123,9 @@ func (a *app) printTree(tree *unit.Tree) error {
 	return a.print(entries, func(w io.Writer) { tree.WriteTo(w) })
 }
 
-// loadedTimers are the timers of ours that systemd has started, with their next
-// run.
-func (a *app) loadedTimers(ctx context.Context) (map[string]time.Time, error) {
+// startedUnits are the timers and sockets of ours that systemd has started,
+// timers with their next run.
+func (a *app) startedUnits(ctx context.Context) (map[string]time.Time, error) {
 	m, err := systemd.Connect(ctx)
 	if errors.Is(err, systemd.ErrNotBooted) {
 		return nil, hint{err, "b1000ctl units --text prints the units"}
@@ -130,17 +133,34 @@ func (a *app) loadedTimers(ctx context.Context) (map[string]time.Time, error) {
 		return nil, err
 	}
 	defer m.Close()
-	return m.Timers(ctx)
+	started, err := m.Timers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	sockets, err := listUnits(ctx, "active", generator.Socket("*"))
+	for _, name := range sockets {
+		started[name] = time.Time{}
+	}
+	return started, err
 }
 
-// timersOf are the timers in a tree.
-func timersOf(tree *unit.Tree) (names []string) {
+// startable are the timers and sockets in a tree, sorted.
+func startable(tree *unit.Tree) (names []string) {
 	for _, e := range tree.Entries() {
-		if strings.HasSuffix(e.Path, ".timer") && !strings.Contains(e.Path, "/") {
+		if !strings.Contains(e.Path, "/") && (strings.HasSuffix(e.Path, ".timer") || strings.HasSuffix(e.Path, ".socket")) {
 			names = append(names, e.Path)
 		}
 	}
 	return names
+}
+
+// jobOfUnit is the job that a unit of ours is for, "" where it is for none.
+func jobOfUnit(name string) string {
+	if job, _, ok := systemd.JobOf(name); ok {
+		return job
+	}
+	_, rest, _ := strings.Cut(name, "@")
+	return strings.TrimSuffix(strings.TrimSuffix(rest, ".socket"), ".service")
 }
 
 // differences compares the units that a configuration asks for with those that
@@ -164,7 +184,7 @@ func differences(tree *unit.Tree, dir string, started map[string]time.Time) []di
 			add(unitOf(path), "is written, but not configured any more")
 		}
 	}
-	for _, name := range timersOf(tree) {
+	for _, name := range startable(tree) {
 		if _, ok := started[name]; !ok {
 			add(name, "is not started, so that the job does not run by itself")
 		}
@@ -188,10 +208,11 @@ func unitOf(path string) string {
 
 // written are the units of ours in a generator's directory.
 func written(dir string) (names []string) {
-	paths, _ := filepath.Glob(filepath.Join(dir, "b1000@*"))
-	more, _ := filepath.Glob(filepath.Join(dir, generator.ConfigService))
-	for _, path := range append(paths, more...) {
-		names = append(names, strings.TrimSuffix(filepath.Base(path), ".d"))
+	for _, pattern := range []string{"b1000@*", "b1000-passive@*", generator.ConfigService} {
+		paths, _ := filepath.Glob(filepath.Join(dir, pattern))
+		for _, path := range paths {
+			names = append(names, strings.TrimSuffix(filepath.Base(path), ".d"))
+		}
 	}
 	return names
 }
@@ -207,15 +228,15 @@ func byHand(name string) bool {
 }
 
 func unitsTable(w io.Writer, res unitsResult) {
-	rows := [][]string{{"TIMER", "STATE", "SCHEDULE", "NEXT RUN"}}
-	for _, t := range res.Timers {
+	rows := [][]string{{"UNIT", "STATE", "SCHEDULE", "NEXT RUN"}}
+	for _, t := range res.Units {
 		state := "not started"
 		if t.Started {
 			state = "started"
 		}
 		rows = append(rows, []string{t.Unit, state, orDash(t.Schedule), when(timeOf(t.NextRun))})
 	}
-	if len(res.Timers) > 0 {
+	if len(res.Units) > 0 {
 		table(w, rows)
 	}
 	for _, d := range res.Differences {
