@@ -125,30 +125,37 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			s.Log.Warn("a connection could not be accepted: " + err.Error())
 			time.Sleep(acceptAgain)
 		default:
-			s.accepted(ctx, conn)
+			s.accepted(ctx, conn, l)
 		}
 	}
 }
 
-// limit sets the time after which it is looked whether the server is idle. A
-// server that began without a report directory cannot write there where its view
-// of the disk was fixed at its start (ProtectSystem=strict, ReadWritePaths=): its
-// successor can.
+// limit sets the time after which it is looked whether the server is idle.
 func (s *Server) limit(l net.Listener) {
-	d, ok := l.(interface{ SetDeadline(time.Time) error })
-	if !ok || s.Idle == 0 {
-		return
-	}
-	after := s.Idle
 	if s.brief {
-		after = min(after, soon)
+		lookIn(l, min(s.Idle, soon))
+	} else {
+		lookIn(l, s.Idle)
 	}
-	_ = d.SetDeadline(time.Now().Add(after))
+}
+
+// lookIn ends the waiting for a connection after a time; 0 does not.
+func lookIn(l net.Listener, after time.Duration) {
+	if d, ok := l.(interface{ SetDeadline(time.Time) error }); ok && after != 0 {
+		_ = d.SetDeadline(time.Now().Add(after))
+	}
 }
 
 // accepted serves a connection in the background, if its address may be served.
-func (s *Server) accepted(ctx context.Context, conn net.Conn) {
+//
+// A server that began without a report directory does not wait for another one:
+// where its view of the disk was fixed at its start (ProtectSystem=strict with
+// ReadWritePaths=) it can never write there, and its successor can.
+func (s *Server) accepted(ctx context.Context, conn net.Conn, l net.Listener) {
 	s.wg.Go(func() {
+		if s.brief && s.Idle > 0 {
+			defer lookIn(l, -time.Second)
+		}
 		defer conn.Close()
 		if s.TLS == nil {
 			s.plain(ctx, conn)
