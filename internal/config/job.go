@@ -52,6 +52,7 @@ func (c *Config) newJob(s *Section) *Job {
 func (c *Config) addDests(j *Job) {
 	s := j.section
 	seen := map[string]bool{}
+	places := map[string]string{}
 	for _, word := range Names(s.Text("dest")) {
 		plain, background := strings.CutSuffix(word, "&")
 		names := strings.Split(plain, "/")
@@ -71,8 +72,11 @@ func (c *Config) addDests(j *Job) {
 				s.fault("dest", fmt.Sprintf("destination %s is at fault, see %s:%d", name, d.File, d.Problems[0].Line))
 			case s.variant() != "" && (j.Direction == "passive") != (d.Type == "passive"):
 				s.fault("dest", fmt.Sprintf("%s is of type %s; %s", name, d.Type, destWanted(j.Direction)))
+			case d.Path != "" && places[strings.TrimRight(d.Path, "/")] != "":
+				s.fault("dest", fmt.Sprintf("%s and %s are both %s; two copies need two places", places[strings.TrimRight(d.Path, "/")], name, d.Path))
 			default:
 				out.Dests = append(out.Dests, d)
+				places[strings.TrimRight(d.Path, "/")] = name
 				j.checkDelete(d)
 			}
 			seen[name] = true
