@@ -7,6 +7,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -140,6 +141,9 @@ func (c *checking) reports() {
 			continue
 		}
 		subject := fmt.Sprintf("report %q", r.Name)
+		if !slices.ContainsFunc(c.host.Config.Jobs(), func(j *config.Job) bool { return slices.Contains(j.Reports, r) }) {
+			c.add(resultWarning, subject, "no job reports to it; a job does that has report = %s", r.Name)
+		}
 		if r.PasswordFile != "" {
 			c.judge(subject, private(os.ExpandEnv(r.PasswordFile)), resultFault, "password_file can be read")
 		}

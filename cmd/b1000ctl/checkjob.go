@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -39,6 +40,7 @@ func (c *checking) job(ctx context.Context, j *config.Job) {
 			}
 		}
 	}
+	c.excludes(j, subject)
 	if j.Schedule != "" {
 		at := len(c.findings)
 		c.schedule(ctx, subject, j.Schedule)
@@ -48,6 +50,31 @@ func (c *checking) job(ctx context.Context, j *config.Job) {
 	}
 	if len(c.findings) == before {
 		c.add(resultOK, subject, "%s", orDash(j.Schedule))
+	}
+}
+
+// excludes warns of a pattern that is the path of something on this host: rsync
+// begins at what is stored, so it leaves nothing out.
+func (c *checking) excludes(j *config.Job, subject string) {
+	if j.Direction != "push" || j.Relative {
+		return
+	}
+	stored := map[string]string{} // directories that are stored, by their names
+	for _, dir := range c.sure(j, "include") {
+		if dir != "" && dir != "/" && !config.IsGlob(dir) {
+			stored[filepath.Base(dir)] = filepath.Clean(dir)
+		}
+	}
+	for _, pattern := range c.sure(j, "exclude") {
+		first, _, _ := strings.Cut(strings.TrimPrefix(pattern, "/"), "/")
+		if stored[first] != "" {
+			continue
+		}
+		for name, dir := range stored {
+			if rest, below := strings.CutPrefix(pattern, dir+"/"); below {
+				c.add(resultWarning, subject, "exclude: %s leaves nothing out: patterns begin at what is stored; write /%s/%s", pattern, name, rest)
+			}
+		}
 	}
 }
 
