@@ -12,11 +12,10 @@ import (
 	"time"
 )
 
-// Daemon is an rsync daemon on a free port of 127.0.0.1 that serves one
-// writable module.
+// Daemon is an rsync daemon on a free port of 127.0.0.1.
 type Daemon struct {
-	URL  string // rsync://127.0.0.1:port/b1000
-	Path string // the module's directory
+	URL  string // rsync://127.0.0.1:port/b1000, or without a module where there are several
+	Path string // the directory of the one module
 
 	args []string
 	port int
@@ -27,6 +26,15 @@ type Daemon struct {
 // module's section. It is stopped with the test.
 func Start(t testing.TB, dir string, lines ...string) *Daemon {
 	t.Helper()
+	d := Serve(t, "[b1000]\npath = "+dir+"\nread only = no\n"+strings.Join(lines, "\n"))
+	d.URL, d.Path = d.URL+"/b1000", dir
+	return d
+}
+
+// Serve starts a daemon with several modules: their sections of rsyncd.conf(5).
+// It is stopped with the test.
+func Serve(t testing.TB, modules string) *Daemon {
+	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -34,12 +42,12 @@ func Start(t testing.TB, dir string, lines ...string) *Daemon {
 	port := l.Addr().(*net.TCPAddr).Port
 	l.Close()
 	conf := filepath.Join(t.TempDir(), "rsyncd.conf")
-	text := fmt.Sprintf("use chroot = no\nuid = 0\ngid = 0\n[b1000]\npath = %s\nread only = no\n%s\n", dir, strings.Join(lines, "\n"))
+	text := "use chroot = no\nuid = 0\ngid = 0\n" + modules + "\n"
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	d := &Daemon{
-		URL: fmt.Sprintf("rsync://127.0.0.1:%d/b1000", port), Path: dir, port: port,
+		URL: fmt.Sprintf("rsync://127.0.0.1:%d", port), port: port,
 		args: []string{"--daemon", "--no-detach", "--address=127.0.0.1", fmt.Sprintf("--port=%d", port), "--config=" + conf, "--log-file=" + conf + ".log"},
 	}
 	d.Up(t)
