@@ -74,6 +74,10 @@ func TestOnAHostAnEditedConfigurationIsTakenOverByReload(t *testing.T) {
 
 	h.MustRun("systemctl", "stop", "b1000@stays.timer")
 	has(t, ctl(t, h, 1, "units"), "b1000@stays.timer is not started, so that the job does not run by itself")
+	// INCIDENTS resticprofile#489, sanoid#937: timers that never ran.
+	if out := ctl(t, h, 2, "check"); !strings.Contains(out, "b1000@stays.timer is not started, so that the job does not run by itself; run b1000ctl reload") {
+		t.Errorf("check does not find it:\n%s", out)
+	}
 
 	configure(h, "[global]\nnonsense = 1\n"+disk+job("stays", "schedule = 04:30"))
 	has(t, ctl(t, h, 2, "reload"), "started b1000@stays.timer", "stopped b1000@breaks.timer", "stopped b1000@new.timer")
@@ -95,6 +99,9 @@ func TestOnAHostAnEditedConfigurationIsTakenOverByReload(t *testing.T) {
 	}
 	if failed := h.MustRun("systemctl", "--failed", "--plain", "--no-legend"); strings.TrimSpace(failed) != "" {
 		t.Errorf("failed units:\n%s", failed)
+	}
+	if out := ctl(t, h, 0, "check"); !strings.Contains(out, "its timers are those of the configuration") {
+		t.Errorf("check after all of it:\n%s", out)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"b1000/internal/config"
+	"b1000/internal/generator"
 	"b1000/internal/host"
 	"b1000/internal/run"
 	"b1000/internal/systemd"
@@ -102,11 +103,34 @@ func (a *app) check(ctx context.Context, online bool) error {
 				c.job(ctx, j)
 			}
 		}
+		c.units(ctx)
 		if online {
 			c.online(ctx)
 		}
 	}
 	return c.result()
+}
+
+// units compares what systemd has loaded with the configuration, where systemd
+// runs here and reads this configuration: a timer that is not there is a backup
+// that is never made.
+func (c *checking) units(ctx context.Context) {
+	standard := config.DefaultPath(func(string) string { return "" })
+	if !systemd.Booted() || c.app.cfg != standard {
+		return
+	}
+	started, err := c.app.startedUnits(ctx)
+	if err != nil {
+		c.add(resultWarning, "systemd", "its timers cannot be asked for: %v", err)
+		return
+	}
+	all := differences(generator.Units(c.host.Config, ""), generated, started)
+	for _, d := range all {
+		c.add(resultWarning, "systemd", "%s %s; run b1000ctl reload", d.Unit, d.Message)
+	}
+	if len(all) == 0 {
+		c.add(resultOK, "systemd", "its timers are those of the configuration")
+	}
 }
 
 func (c *checking) result() error {
