@@ -18,8 +18,17 @@ BENCH_PACKAGES = $(RUN_PACKAGES) borgbackup e2fsprogs python3 rsnapshot util-lin
 build:
 	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o bin/ $(PROGRAMS:%=./cmd/%)
 
+# Where systemd looks; PREFIX is for the programs.
+UNITDIR ?= /usr/lib/systemd
+
 install: build
-	install -D -t $(DESTDIR)$(PREFIX)/bin $(PROGRAMS:%=bin/%)
+	install -D -t $(DESTDIR)$(PREFIX)/bin bin/b1000 bin/b1000ctl bin/b1000d
+	install -D -t $(DESTDIR)$(UNITDIR)/system-generators bin/b1000-generator
+	install -d $(DESTDIR)$(UNITDIR)/system
+	for u in units/*.service units/*.slice; do sed 's,/usr/bin/b1000,$(PREFIX)/bin/b1000,' $$u >$(DESTDIR)$(UNITDIR)/system/$$(basename $$u) || exit 1; done
+	install -D -m 644 units/b1000.catalog $(DESTDIR)$(UNITDIR)/catalog/b1000.catalog
+	install -D -m 644 units/b1000.tmpfiles $(DESTDIR)$(dir $(UNITDIR))tmpfiles.d/b1000.conf
+	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then journalctl --update-catalog; systemctl daemon-reload; fi
 
 demo: demo-setup build
 	contrib/demo.sh
