@@ -69,6 +69,9 @@ func (h *Host) Store(d *config.Dest) (store.Store, error) {
 	if d.Type != "active" {
 		return nil, fmt.Errorf("destination %q: type %s is not supported by this version", d.Name, d.Type)
 	}
+	if strings.HasPrefix(d.Path, "b1000://") { // rsync would take it for a host behind ssh
+		return nil, fmt.Errorf("destination %q: b1000:// is not supported by this version", d.Name)
+	}
 	return store.Open(store.Settings{
 		Name: d.Name, Path: d.Path, PasswordFile: os.ExpandEnv(d.PasswordFile), Password: d.Password, Compress: d.Compress,
 		BWLimit: d.BWLimit, Split: d.Split, Extra: d.RsyncOptions, Host: h.Name,

@@ -86,6 +86,9 @@ func TestUnsupportedJobsAreRefused(t *testing.T) {
 		t.Error(err)
 	}
 	h, _, _ := load(t, job)
+	if _, err := h.Store(&config.Dest{Name: "s", Type: "active", Path: "b1000://host"}); err == nil || !strings.Contains(err.Error(), "b1000:// is not supported") {
+		t.Errorf("b1000://: got %v", err)
+	}
 	if _, err := h.Store(&config.Dest{Name: "r", Type: "restic"}); err == nil || !strings.Contains(err.Error(), "type restic is not supported") {
 		t.Errorf("got %v", err)
 	}
