@@ -14,6 +14,7 @@ import (
 	"b1000/internal/config"
 	"b1000/internal/host"
 	"b1000/internal/plan"
+	"b1000/internal/report"
 	"b1000/internal/run"
 )
 
@@ -196,7 +197,7 @@ func (a *app) completeJobs(n int) completer {
 	}
 }
 
-// completeBackups offers ids of backups, at most n where n is not 0.
+// completeBackups offers ids of backups, and where one is wanted job@latest, at most n where n is not 0.
 func (a *app) completeBackups(n int) completer {
 	return func(c *cobra.Command, args []string, _ string) (names []cobra.Completion, _ cobra.ShellCompDirective) {
 		if n > 0 && len(args) >= n {
@@ -211,7 +212,12 @@ func (a *app) completeBackups(n int) completer {
 		if err != nil {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
+		latest := map[string]bool{}
 		for _, b := range slices.Backward(all) {
+			if name := jobOf(b.Job, b.Instance); n > 0 && b.Job != "" && b.State == report.Complete && !latest[name] { // delete wants ids
+				latest[name] = true
+				names = append(names, cobra.CompletionWithDesc(name+"@latest", when(b.Start)))
+			}
 			names = append(names, cobra.CompletionWithDesc(b.ID, jobOf(b.Job, b.Instance)+" "+when(b.Start)))
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp | cobra.ShellCompDirectiveKeepOrder
