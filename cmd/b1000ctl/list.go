@@ -123,7 +123,11 @@ func (a *app) list(ctx context.Context, o listOptions, args []string) error {
 	if err := a.print(res, func(w io.Writer) { listTable(w, found, now) }); err != nil {
 		return err
 	}
-	if len(found) == 0 && len(missing) == 0 && !a.json {
+	switch {
+	case len(found) > 0 || len(missing) > 0 || a.json:
+	case o.all:
+		a.say("no backups")
+	default:
 		a.say("no backups; --all lists those of jobs that are not configured as well")
 	}
 	if len(missing) > 0 {

@@ -46,7 +46,10 @@ func (a *app) find(ctx context.Context, h *host.Host, o named, name string) (hos
 	}
 	a.missing(missing)
 	b, err := h.Find(all, n, o.host)
-	if err != nil {
+	switch {
+	case err != nil && len(missing) > 0:
+		return b, hint{err, "it may be where nobody could be asked"}
+	case err != nil:
 		return b, err
 	}
 	if len(missing) > 0 && n.ID == "" {

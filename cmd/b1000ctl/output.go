@@ -7,6 +7,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -166,6 +168,9 @@ func (a *app) missing(list []host.Unreachable) []unreachable {
 		text := strings.Join(slices.Compact(strings.Split(u.Err.Error(), "\n")), "; ")
 		out = append(out, unreachable{u.Dest, text})
 		a.say("b1000ctl: destination %q could not be asked: %s", u.Dest, lines(text))
+	}
+	if os.Geteuid() != 0 && slices.ContainsFunc(list, func(u host.Unreachable) bool { return errors.Is(u.Err, fs.ErrPermission) }) {
+		a.say("hint: run it as root")
 	}
 	return out
 }
