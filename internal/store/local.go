@@ -76,6 +76,10 @@ func (s *local) Begin(ctx context.Context, t Target) (Backup, error) {
 	if b.lock, err = lockDir(b.tree); err != nil {
 		return nil, err
 	}
+	if b.disk, err = os.Open(b.tree); err != nil {
+		b.Close()
+		return nil, err
+	}
 	m := t.Manifest
 	m.State = report.Incomplete
 	if err := b.writeManifest(m); err != nil {

@@ -30,6 +30,7 @@ type localBackup struct {
 	aside  []string
 	tried  bool
 	lock   *os.File
+	disk   *os.File // opened before anything was written: it reports each error since, whoever else was told
 }
 
 // Tree copies the sources. A full backup links what has not changed and lets
@@ -181,7 +182,7 @@ func (b *localBackup) copyRest(ctx context.Context, t Tree, list string, bytes i
 // the disk, then the name. A crash before the name leaves an incomplete one.
 func (b *localBackup) Commit(_ context.Context, m report.Manifest) (string, error) {
 	m.State = report.Complete
-	if err := syncFS(b.tree); err != nil {
+	if err := unix.Syncfs(int(b.disk.Fd())); err != nil {
 		return "", fmt.Errorf("flush %s: %w", b.tree, err)
 	}
 	if !b.target.full() {
@@ -218,10 +219,13 @@ func (b *localBackup) clear() {
 }
 
 func (b *localBackup) Close() error {
-	if b.lock == nil {
-		return nil
+	var errs []error
+	for _, f := range []*os.File{b.lock, b.disk} {
+		if f != nil {
+			errs = append(errs, f.Close())
+		}
 	}
-	return b.lock.Close()
+	return errors.Join(errs...)
 }
 
 // writeManifest writes the manifest under its final name, whole or not at all.
@@ -272,7 +276,7 @@ func flushing(dir string) (stop func()) {
 			case <-quit:
 				return
 			case <-tick.C:
-				_ = syncFS(dir) // an error shows again at the commit
+				_ = syncFS(dir) // an error shows again at the commit, which asks with a descriptor of its own
 			}
 		}
 	}()

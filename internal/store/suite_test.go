@@ -324,8 +324,8 @@ func TestSyncKeepsOneCopyUpToDate(t *testing.T) {
 		}
 		r, err := b.Tree(context.Background(), treeOf(src))
 		must(t, err)
-		b.Close()
 		commit(t, b, syncTarget(2), r)
+		b.Close()
 		if got := p.states(t); !slices.Equal(got, []string{"complete web1"}) {
 			t.Errorf("got %q", got)
 		}
