@@ -108,7 +108,7 @@ func (m *messages) line(l string) {
 		m.vanished = keepFirst(m.vanished, DecodeName(vanishedLine.FindStringSubmatch(l)[1]))
 	case m.listed && missingLine.MatchString(l):
 		m.vanished = keepFirst(m.vanished, DecodeName(missingLine.FindStringSubmatch(l)[1]))
-	case strings.Contains(l, "--link-dest arg does not exist"):
+	case strings.HasPrefix(l, "--link-dest arg does not exist: "): // not anywhere: a file may be called that
 		m.warnings = keepFirst(m.warnings, l)
 	default:
 		m.failures++

@@ -142,6 +142,19 @@ func TestFailures(t *testing.T) {
 
 // INCIDENTS rsnapshot PR 179, backintime#1506: 24 is a warning, 23 a failure
 // that names the files.
+// A file may be called what rsync says of another thing.
+func TestAFileNamedLikeAWarningIsNone(t *testing.T) {
+	var m messages
+	m.line(`rsync: [sender] send_files failed to open "/d/--link-dest arg does not exist: /x": Permission denied (13)`)
+	if m.failures != 1 || len(m.warnings) != 0 {
+		t.Errorf("got %+v", m)
+	}
+	m.line("--link-dest arg does not exist: ../x")
+	if m.failures != 1 || len(m.warnings) != 1 {
+		t.Errorf("got %+v", m)
+	}
+}
+
 func TestVanishedIsAWarningAndPartialAFailure(t *testing.T) {
 	bin := t.TempDir()
 	t.Setenv("PATH", bin+":"+os.Getenv("PATH"))
