@@ -14,10 +14,10 @@ var refusedOptions = map[string]string{
 	"removes what it has copied":                          "remove-source-files remove-sent-files",
 	"copies nothing":                                      "dry-run list-only only-write-batch read-batch write-batch",
 	"leaves files out; use exclude":                       "exclude exclude-from include include-from filter cvs-exclude max-size min-size prune-empty-dirs",
-	"names other files than include":                      "files-from from0 dirs old-dirs",
+	"names other files than include":                      "files-from from0 no-from0 dirs no-dirs no-d old-dirs old-d recursive",
 	"leaves changed files out":                            "update size-only existing ignore-existing ignore-non-existing modify-window stop-after stop-at time-limit",
 	"writes into files that other backups share":          "inplace append append-verify write-devices",
-	"is set by B1000 itself":                              "link-dest copy-dest compare-dest partial-dir temp-dir backup backup-dir suffix delay-updates mkpath relative",
+	"is set by B1000 itself":                              "link-dest copy-dest compare-dest partial-dir temp-dir backup backup-dir suffix delay-updates mkpath relative no-relative no-R no-implied-dirs no-i-d",
 	"removes what exclude protects":                       "delete-excluded",
 	"hides that files could not be read":                  "delete-missing-args ignore-missing-args ignore-errors",
 	"stores something else than the source has":           "chmod chown usermap groupmap copy-as copy-links copy-unsafe-links copy-dirlinks safe-links munge-links keep-dirlinks omit-dir-times omit-link-times iconv copy-devices",
@@ -25,12 +25,12 @@ var refusedOptions = map[string]string{
 	"does not belong to a client":                         "daemon server sender config no-detach",
 	"is an option of its own: password_file":              "password-file",
 	"is an option of its own: one_file_system":            "one-file-system",
-	"leaves out what preserve or the archive mode stores": "no-recursive no-r no-links no-l no-perms no-p no-times no-t no-group no-g no-owner no-o no-devices no-specials no-D no-hard-links no-H no-acls no-A no-xattrs no-X no-numeric-ids no-archive no-a",
+	"leaves out what preserve or the archive mode stores": "no-recursive no-r no-links no-l no-perms no-p no-times no-t no-group no-g no-owner no-o no-devices no-specials no-D no-hard-links no-H no-acls no-A no-xattrs no-X no-numeric-ids no-archive no-a no-super protocol",
 }
 
 // shortOptions are the letters of those that have one.
 var shortOptions = map[rune]string{
-	'n': "dry-run", 'f': "filter", 'F': "filter", 'C': "cvs-exclude", 'u': "update", 'b': "backup", 'T': "temp-dir", 'd': "dirs",
+	'n': "dry-run", 'r': "recursive", 'f': "filter", 'F': "filter", 'C': "cvs-exclude", 'u': "update", 'b': "backup", 'T': "temp-dir", 'd': "dirs",
 	'L': "copy-links", 'k': "copy-dirlinks", 'K': "keep-dirlinks", 'O': "omit-dir-times", 'J': "omit-link-times", 'R': "relative",
 	'i': "itemize-changes", 'q': "quiet", 'h': "human-readable", 'v': "verbose", 'P': "progress", 'x': "one-file-system", 'm': "prune-empty-dirs", 'V': "version", '0': "from0", '@': "modify-window",
 }
