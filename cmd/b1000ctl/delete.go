@@ -170,14 +170,15 @@ func lockAll(h *host.Host, doomed []host.Backup, now time.Time) (unlock func(), 
 	var locks []*state.Lock
 	seen := map[store.Key]bool{}
 	for _, b := range doomed {
-		if !b.Of(h.Name) || seen[series(b)] {
+		part, ours := h.Part(series(b))
+		if !ours && (b.Manifest != nil || !b.Of(h.Name)) || seen[series(b)] {
 			continue
 		}
 		seen[series(b)] = true
 		var lock *state.Lock
 		if b.Manifest == nil {
 			err = idle(h, b.Job)
-		} else if lock, err = h.State.Lock(b.Job, b.Instance, now); err == nil {
+		} else if lock, err = h.State.Lock(b.Job, part, now); err == nil {
 			locks = append(locks, lock)
 		}
 		if err != nil {

@@ -109,7 +109,7 @@ func (a *app) list(ctx context.Context, o listOptions, args []string) error {
 		return &ended{run.ExitUsage, err}
 	}
 	found = slices.DeleteFunc(found, func(b host.Backup) bool {
-		return instance != "" && b.Instance != instance || o.host != "" && !b.Of(o.host) || !o.all && h.Config.Job(b.Job) == nil
+		return !b.Is(instance) || o.host != "" && !b.Of(o.host) || !o.all && h.Config.Job(b.Job) == nil
 	})
 	type result struct {
 		Backups     []backup      `json:"backups"`

@@ -15,6 +15,7 @@ import (
 	"b1000/internal/host"
 	"b1000/internal/plan"
 	"b1000/internal/progress"
+	"b1000/internal/report"
 	"b1000/internal/run"
 	"b1000/internal/systemd"
 )
@@ -37,6 +38,7 @@ A job that is not configured rightly makes it 2.`,
 type planned struct {
 	Job        string        `json:"job"`
 	Instance   string        `json:"instance"`
+	Client     string        `json:"client"`      // pull: which of the job's hosts
 	FromScript bool          `json:"from_script"` // the instance is one that a script named
 	ID         string        `json:"id"`          // if it started now
 	Direction  string        `json:"direction"`
@@ -44,6 +46,9 @@ type planned struct {
 	Pre        string        `json:"pre"`
 	Post       string        `json:"post"`
 	OnFailure  string        `json:"on_failure"`
+	LooksAt    string        `json:"report_source"` // pull: where the client's report is
+	Looks      int           `json:"report_poll_retries"`
+	LookEvery  int64         `json:"report_poll_wait_seconds"`
 	Include    []string      `json:"include"`
 	Exclude    []string      `json:"exclude"`
 	Copies     []plannedCopy `json:"copies"`
@@ -162,6 +167,10 @@ func (a *app) settled(ctx context.Context, j *config.Job) planned {
 
 func (p *planned) resolved(r *plan.Run) {
 	p.ID, p.Pre, p.Post, p.OnFailure = r.ID(), r.Pre, r.Post, r.OnFailure
+	p.Client, p.Instance = r.Client, r.Instance
+	if r.Direction == "pull" {
+		p.LooksAt, p.Looks, p.LookEvery = r.ReportSource, max(1, r.ReportPollRetries), int64(r.ReportPollWait/time.Second)
+	}
 	p.Include, p.Exclude = append([]string{}, r.Include...), append([]string{}, r.Exclude...)
 	p.Copies = []plannedCopy{}
 	shuffled := map[*config.Dest]bool{}
@@ -172,6 +181,9 @@ func (p *planned) resolved(r *plan.Run) {
 	}
 	for _, c := range r.Copies {
 		location := c.Dest.Path
+		if c.Dest.Type == "passive" {
+			location = "pull://" + c.Dest.Host
+		}
 		if c.Dest.Type == "active" {
 			location = strings.TrimRight(c.Dest.Path, "/") + "/" + r.Dir()
 		}
@@ -183,7 +195,7 @@ func planText(w io.Writer, p planned) {
 	line := func(key, format string, args ...any) {
 		fmt.Fprintf(w, "  %-10s %s\n", key, lines(fmt.Sprintf(format, args...)))
 	}
-	fmt.Fprintf(w, "%s: %s %s", jobOf(p.Job, p.Instance), p.Direction, p.Type)
+	fmt.Fprint(w, strings.TrimRight(fmt.Sprintf("%s: %s %s", jobOf(p.Job, report.PartName(p.Client, p.Instance)), p.Direction, p.Type), " "))
 	if p.FromScript {
 		fmt.Fprint(w, ", instance named by its script")
 	}
@@ -202,6 +214,9 @@ func planText(w io.Writer, p planned) {
 			line(s.key, "%s", s.value)
 		}
 	}
+	if p.LooksAt != "" {
+		line("look at", "%s, up to %s, every %v", p.LooksAt, plural(int64(p.Looks), "time"), time.Duration(p.LookEvery)*time.Second)
+	}
 	each("copy", p.Include)
 	each("but not", p.Exclude)
 	for _, c := range p.Copies {
@@ -211,6 +226,10 @@ func planText(w io.Writer, p planned) {
 		}
 		if c.Shuffled {
 			how += ", in random order"
+		}
+		if strings.HasPrefix(c.Location, "pull://") {
+			line("wait for", "%s: %s", c.Destination, c.Location)
+			continue
 		}
 		line("to", "%s: %s%s", c.Destination, c.Location, how)
 		line("", "keep %s", cmp.Or(c.Keep, "all"))

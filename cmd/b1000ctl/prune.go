@@ -80,7 +80,6 @@ func (a *app) prune(ctx context.Context, o pruneOptions, args []string) error {
 		return err
 	}
 	p := pruning{app: a, host: h, options: o, verdicts: []verdict{}, errs: []string{}}
-	p.options.host = cmp.Or(o.host, h.Name)
 	asked := false
 	for _, sel := range jobs {
 		if len(sel.Job.Problems) > 0 {
@@ -157,7 +156,11 @@ func (p *pruning) at(ctx context.Context, sel plan.Selection, d *config.Dest) {
 // where that is named.
 func (p *pruning) keys(found []host.Backup, sel plan.Selection) (keys []store.Key) {
 	add := func(k store.Key) {
-		if k.Host == p.options.host && (sel.Instance == "" || k.Instance == sel.Instance) && !slices.Contains(keys, k) {
+		part, wanted := p.host.Part(k)
+		if p.options.host != "" {
+			wanted = k.Host == p.options.host
+		}
+		if wanted && (sel.Instance == "" || part == sel.Instance) && !slices.Contains(keys, k) {
 			keys = append(keys, k)
 		}
 	}
@@ -167,16 +170,18 @@ func (p *pruning) keys(found []host.Backup, sel plan.Selection) (keys []store.Ke
 		}
 	}
 	if !sel.Job.Parted() {
-		add(store.Key{Job: sel.Job.Name, Host: p.options.host})
+		add(store.Key{Job: sel.Job.Name, Host: cmp.Or(p.options.host, p.host.Name)})
 	}
-	slices.SortFunc(keys, func(a, b store.Key) int { return cmp.Compare(a.Instance, b.Instance) })
+	slices.SortFunc(keys, func(a, b store.Key) int {
+		return cmp.Or(cmp.Compare(a.Host, b.Host), cmp.Compare(a.Instance, b.Instance))
+	})
 	return keys
 }
 
 // key prunes one series at one destination, under the lock of its job.
 func (p *pruning) key(ctx context.Context, s store.Store, job *config.Job, d *config.Dest, key store.Key) error {
-	if key.Host == p.host.Name && !p.options.dry {
-		lock, err := p.host.State.Lock(key.Job, key.Instance, p.now())
+	if part, ours := p.host.Part(key); ours && !p.options.dry {
+		lock, err := p.host.State.Lock(key.Job, part, p.now())
 		var busy *state.Locked
 		if errors.As(err, &busy) {
 			p.busy = true
@@ -218,6 +223,14 @@ func (p *pruning) kept(key store.Key) (ids []string, err error) {
 	return ids, err
 }
 
+// jobOf names the series of a verdict: of a pull job by its client as well.
+func (p *pruning) jobOf(v verdict) string {
+	if j := p.host.Config.Job(v.Job); j != nil && j.Direction == "pull" {
+		return jobOf(v.Job, report.PartName(v.Host, v.Instance))
+	}
+	return jobOf(v.Job, v.Instance)
+}
+
 func (p *pruning) table(w io.Writer) {
 	if len(p.verdicts) == 0 {
 		if len(p.errs) == 0 && !p.busy {
@@ -239,7 +252,7 @@ func (p *pruning) table(w io.Writer) {
 		case !v.Keep:
 			what = "FAILED"
 		}
-		rows = append(rows, []string{what, v.ID, jobOf(v.Job, v.Instance), when(timeOf(v.Start)), v.Destination, v.Reason})
+		rows = append(rows, []string{what, v.ID, p.jobOf(v), when(timeOf(v.Start)), v.Destination, v.Reason})
 	}
 	table(w, rows)
 	if p.options.dry {

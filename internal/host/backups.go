@@ -195,6 +195,12 @@ func (b *Backup) Of(host string) bool {
 	return b.Host == host || b.Manifest == nil && strings.HasPrefix(b.Host, host+"-")
 }
 
+// Is reports whether the backup is of that instance, that client, or that
+// client:instance; any where part is "".
+func (b *Backup) Is(part string) bool {
+	return part == "" || b.Instance == part || report.PartName(b.Host, b.Instance) == part
+}
+
 // Usable are the copies to restore from: the complete ones, or those of a legacy
 // backup; with incomplete all of them, the complete ones first.
 func (b *Backup) Usable(incomplete bool) ([]Stored, error) {

@@ -44,8 +44,9 @@ func ParseName(s string) (Name, error) {
 	}
 	n := Name{Job: job}
 	if i := strings.IndexAny(job, "/:"); i >= 0 {
-		n.Job, n.Instance = job[:i], job[i+1:]
-		if !config.ValidName(n.Instance) {
+		n.Job, n.Instance = job[:i], strings.ReplaceAll(job[i+1:], "/", ":")
+		client, rest, both := strings.Cut(n.Instance, ":")
+		if !config.ValidName(client) || both && !config.ValidName(rest) {
 			return Name{}, fmt.Errorf("%q %w: %q is not an instance", s, ErrName, n.Instance)
 		}
 	}
@@ -95,7 +96,7 @@ func (h *Host) Find(all []Backup, n Name, host string) (Backup, error) {
 	what := fmt.Sprintf("job %q", report.JobName(n.Job, n.Instance))
 	var found []Backup
 	for _, b := range all {
-		if b.State == report.Complete && b.Job == n.Job && (n.Instance == "" || b.Instance == n.Instance) {
+		if b.State == report.Complete && b.Job == n.Job && b.Is(n.Instance) {
 			found = append(found, b)
 		}
 	}

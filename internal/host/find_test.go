@@ -31,7 +31,7 @@ func TestParseName(t *testing.T) {
 			t.Errorf("%s: got %+v, %v", in, got, err)
 		}
 	}
-	for _, in := range []string{"", "6f2", "etc", "6F2A", "etc@", "etc@yesterday", "@latest", "etc/@latest", "etc/a/b@latest", "../x@latest", "etc@2026-13-01", "etc@LATEST"} {
+	for _, in := range []string{"", "6f2", "etc", "6F2A", "etc@", "etc@yesterday", "@latest", "etc/@latest", "etc/a/b/c@latest", "../x@latest", "etc@2026-13-01", "etc@LATEST"} {
 		if got, err := ParseName(in); err == nil {
 			t.Errorf("%q: got %+v", in, got)
 		}

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"b1000/internal/mtls"
@@ -16,6 +17,7 @@ import (
 	"b1000/internal/report"
 	"b1000/internal/reportfile"
 	"b1000/internal/run"
+	"b1000/internal/store"
 )
 
 // answers are the report directories of a passive run.
@@ -115,4 +117,17 @@ func (c client) Look(ctx context.Context) (run.Offer, error) {
 func (c client) Answer(ctx context.Context, o run.Offer, good bool) error {
 	file, name, _ := strings.Cut(o.ID, " ")
 	return c.source.Answer(ctx, pull.Offer{File: file, Name: name}, good)
+}
+
+// Part is which of a job's runs on this host makes the backups of a key (see
+// plan.Instances), and whether one does.
+func (h *Host) Part(key store.Key) (part string, ours bool) {
+	j := h.Config.Job(key.Job)
+	switch {
+	case j == nil || j.Direction != "pull":
+		return key.Instance, key.Host == h.Name
+	case len(j.Hosts) == 0: // its client tells what it is called
+		return key.Instance, true
+	}
+	return report.PartName(key.Host, key.Instance), slices.Contains(j.Hosts, key.Host)
 }
