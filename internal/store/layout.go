@@ -12,6 +12,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"b1000/internal/report"
@@ -140,6 +141,7 @@ func (s *scanner) withManifest(job, day, base string, trees map[string]bool) {
 		var m report.Manifest
 		if m, err = report.ParseManifest(b); err == nil {
 			e.Manifest, e.ID, e.Start = &m, m.ID, m.Start
+			e.owner = ownerOf(filepath.Join(s.root, job, day, manifestName(base)))
 		}
 	}
 	switch {
@@ -159,6 +161,16 @@ func (s *scanner) withManifest(job, day, base string, trees map[string]bool) {
 	}
 	delete(trees, base)
 	s.add(e)
+}
+
+// ownerOf is the user that a file belongs to; ours where that cannot be told.
+func ownerOf(file string) uint32 {
+	if info, err := os.Lstat(file); err == nil {
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			return st.Uid
+		}
+	}
+	return uint32(os.Geteuid())
 }
 
 // bare adds a tree without a manifest, if its name is one of ours.

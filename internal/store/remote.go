@@ -76,7 +76,7 @@ func (s *remote) fetchFrame(ctx context.Context, job, frame string) error {
 	o.Compress = "no"
 	// Modes are made our own: a backup of a directory that denies reading must
 	// not keep us from reading the frame.
-	o.Extra = append(append([]string{}, o.Extra...), "--no-owner", "--no-group", "--no-perms", "--chmod=Du=rwx", "--no-links", "--no-devices", "--no-specials",
+	o.Extra = append(append([]string{}, o.Extra...), "--no-group", "--no-perms", "--chmod=Du=rwx", "--no-links", "--no-devices", "--no-specials",
 		"--include=/"+job+"/", "--include=/"+job+"/*/", "--include=/"+job+"/.*/",
 		"--include=/"+job+"/.*.json", "--include=/"+job+"/*-*-*-*day/.*.json", "--include=/"+job+"/*-*-*-*day/*/", "--exclude=*")
 	_, err := rsync.Run(ctx, o, rsync.Hooks{})
@@ -115,7 +115,36 @@ func (s *remote) Begin(ctx context.Context, t Target) (Backup, error) {
 	if err := b.putManifest(ctx, m); err != nil {
 		return nil, err
 	}
+	if b.weak, err = s.dropsOwners(ctx, list, path.Join(b.folder, manifestName(t.Base))); err != nil {
+		return nil, err
+	}
 	return b, nil
+}
+
+// dropsOwners finds out whether the other side takes files but not their owners,
+// which it does without a word: where we are root, a manifest that we uploaded
+// belongs to root. The frame has told of those that were there; for the first
+// one it is asked.
+func (s *remote) dropsOwners(ctx context.Context, list []Entry, manifest string) (bool, error) {
+	if os.Geteuid() != 0 || slices.ContainsFunc(s.Extra, func(o string) bool { return o == "--no-owner" || o == "--no-o" }) {
+		return false, nil
+	}
+	for i := len(list) - 1; i >= 0; i-- {
+		if list[i].Manifest != nil {
+			return list[i].owner != 0, nil
+		}
+	}
+	temp, err := os.MkdirTemp(s.TempDir, "b1000-owner-")
+	if err != nil {
+		return false, err
+	}
+	defer os.RemoveAll(temp)
+	o := s.options()
+	o.Sources, o.Dest, o.Compress = []string{s.url + "/" + manifest}, temp+"/", "no"
+	if _, err := rsync.Run(ctx, o, rsync.Hooks{}); err != nil {
+		return false, err
+	}
+	return ownerOf(filepath.Join(temp, path.Base(manifest))) != 0, nil
 }
 
 // put uploads one small file, making the directories above it.
@@ -123,7 +152,7 @@ func (s *remote) put(ctx context.Context, file, dir string) error {
 	o := s.options()
 	o.Sources, o.Dest = []string{file}, s.url+"/"+dir+"/"
 	o.Compress = "no"
-	o.Extra = append(append([]string{}, o.Extra...), "--mkpath", "--ignore-times", "--no-owner", "--no-group", "--chmod=F644")
+	o.Extra = append(append([]string{}, o.Extra...), "--mkpath", "--ignore-times", "--chmod=F644")
 	_, err := rsync.Run(ctx, o, rsync.Hooks{})
 	return err
 }
@@ -251,6 +280,7 @@ type remoteBackup struct {
 	name     string // of the tree in folder while it is written
 	linkDest []string
 	resumed  bool // something of it is there already
+	weak     bool // owners are not kept
 }
 
 // relative is the path of another backup as --link-dest wants it: from the
@@ -300,6 +330,9 @@ func (b *remoteBackup) Tree(ctx context.Context, t Tree) (Result, error) {
 	r, err := rsync.Run(ctx, o, t.Hooks)
 	res := resultOf(r)
 	res.Sent = sent + r.Sent
+	if b.weak {
+		res.Warnings = append(res.Warnings, ErrOwners.Error())
+	}
 	if err != nil {
 		return res, err
 	}

@@ -136,6 +136,7 @@ type Entry struct {
 	Manifest       *report.Manifest // nil where there is none that can be read
 	Location       string           // for people: the whole path
 	Note           string           // why it is incomplete, if that can be said
+	owner          uint32           // of the manifest
 }
 
 // Key identifies what a backup is one of: those of one key follow each other,

@@ -540,13 +540,25 @@ func TestProbe(t *testing.T) {
 	})
 }
 
-func TestProbeFindsADaemonThatDropsOwners(t *testing.T) {
+func TestADaemonThatDropsOwnersIsToldOf(t *testing.T) {
 	dir := t.TempDir()
 	must(t, os.Chmod(filepath.Dir(dir), 0o755))
 	must(t, os.Chown(dir, 65534, 65534))
 	d := rsynctest.Start(t, dir, "uid = 65534", "gid = 65534")
 	if err := open(t, d.URL, dir).Probe(context.Background()); !errors.Is(err, ErrOwners) {
 		t.Errorf("got %v", err)
+	}
+	src := sourceTree(t)
+	must(t, os.RemoveAll(src+"/fifo"))
+	for n := range 2 { // without and with an earlier backup
+		r := open(t, d.URL, dir).backup(t, target(n), Tree{Sources: []string{src}})
+		if len(r.Warnings) != 1 || !strings.Contains(r.Warnings[0], "owners of files are not kept") {
+			t.Errorf("warnings %q", r.Warnings)
+		}
+		r = open(t, d.URL, dir, "--no-owner", "--no-group").backup(t, target(n+10), Tree{Sources: []string{src}})
+		if len(r.Warnings) != 0 {
+			t.Errorf("told to do without: warnings %q", r.Warnings)
+		}
 	}
 	if err := open(t, d.URL, dir, "--no-owner", "--no-group").Probe(context.Background()); err != nil {
 		t.Errorf("told to do without: got %v", err)
