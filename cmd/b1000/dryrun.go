@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
@@ -42,11 +43,18 @@ func (p program) dryRun(ctx context.Context, h *host.Host, selected []plan.Selec
 
 func (p program) tell(r *plan.Run) {
 	line := func(format string, a ...any) { fmt.Fprintf(p.stdout, format+"\n", a...) }
-	line("%s: backup %s, %s", report.JobName(r.Job, r.Instance), r.ID(), r.Type)
+	line("%s: backup %s, %s", report.JobName(r.Job, report.PartName(r.Client, r.Instance)), r.ID(), cmp.Or(r.Type, r.Direction))
 	if r.Pre != "" {
 		line("  would run pre: %s", r.Pre)
 	}
+	if r.Direction == "pull" {
+		line("  would wait for the report of %s in %s", r.ReportJob, r.ReportSource)
+	}
 	for _, word := range r.Include {
+		if r.Direction == "pull" {
+			line("  would fetch %s", word)
+			continue
+		}
 		found, err := run.Expand(word)
 		if err != nil {
 			line("  include %s: now: %v", word, err)
@@ -60,6 +68,10 @@ func (p program) tell(r *plan.Run) {
 		how := ""
 		if c.Background {
 			how = ", in the background"
+		}
+		if c.Dest.Type == "passive" {
+			line("  would wait for %s to fetch, %v at most", c.Dest.Host, c.Dest.Timeout)
+			continue
 		}
 		line("  to %s: %s/%s%s", c.Dest.Name, c.Dest.Path, r.Dir(), how)
 	}

@@ -126,6 +126,9 @@ func (p program) jobs(ctx context.Context, o options) (int, error) {
 		defer done()
 	}
 	outcomes := s.all(ctx, selected)
+	if o.copyOnly && len(outcomes) == 0 {
+		out.log.Info("nothing is left to copy")
+	}
 	for _, c := range outcomes {
 		for _, e := range []error{c.Busy, c.Err} {
 			if e != nil {
@@ -185,7 +188,7 @@ func (s *session) job(ctx context.Context, sel plan.Selection) {
 		return
 	}
 	limit := make(chan struct{}, max(1, min(len(instances), orAll(sel.Job.Parallel))))
-	if sel.Job.Direction == "pull" {
+	if sel.Job.Direction == "pull" && s.units == nil {
 		s.pull(ctx, sel, instances, limit)
 		return
 	}

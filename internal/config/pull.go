@@ -107,11 +107,6 @@ func (j *Job) checkPull() {
 		}
 	}
 	if j.TLSCert+j.TLSKey+j.TLSCA != "" {
-		for _, key := range []string{"tls_cert", "tls_key", "tls_ca"} {
-			if !s.Has(key) {
-				s.fault(key, "missing; TLS needs tls_cert, tls_key and tls_ca")
-			}
-		}
 		for _, key := range []string{"report_source", "include"} {
 			for _, word := range strings.Fields(s.Raw(key)) {
 				if s.Has(key) && !strings.HasPrefix(word, "rsync://") && !strings.HasPrefix(word, "$") {
