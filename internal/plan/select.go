@@ -3,6 +3,7 @@ package plan
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"b1000/internal/config"
@@ -83,5 +84,22 @@ func selectOne(cfg *config.Config, arg string, names []string) (Selection, error
 	case instance != "" && !job.Parted() && len(job.Problems) == 0:
 		return Selection{}, fmt.Errorf("job %q has no instances; leave /%s away", name, instance)
 	}
-	return Selection{Job: job, Instance: instance}, nil
+	return Selection{Job: job, Instance: instance}, listed(job, instance)
+}
+
+// listed refuses an instance that is not in the job's own list. What a command
+// names is not known here.
+func listed(job *config.Job, instance string) error {
+	if instance == "" || len(job.Hosts) > 0 || len(job.Problems) > 0 {
+		return nil
+	}
+	text, err := job.Expand("instances", nil)
+	if _, command := config.CommandOf(text); command || err != nil {
+		return nil
+	}
+	names := config.Names(text)
+	if slices.Contains(names, instance) {
+		return nil
+	}
+	return fmt.Errorf("job %q has no instance %s; it has %s", job.Name, instance, strings.Join(names, ", "))
 }

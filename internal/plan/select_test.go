@@ -51,6 +51,7 @@ func TestSelected(t *testing.T) {
 		{"ect", "", `job "ect" is not configured; did you mean etc?`},
 		{"nothing", "", `job "nothing" is not configured`},
 		{"etc/a", "", `job "etc" has no instances`},
+		{"db/c", "", `job "db" has no instance c; it has a, b`},
 		{"db/", "", `"" is not an instance`},
 		{"db/../x", "", `"../x" is not an instance`},
 		{"x y", "", "job \"x\" is not configured\njob \"y\" is not configured"},
