@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"sync"
+	"syscall"
 	"time"
 
 	"b1000/internal/config"
@@ -58,7 +60,11 @@ func (d *demand) start(ctx context.Context) {
 // running reports whether a run is on. Where that cannot be found out it is
 // taken for not on: the run itself takes the lock, and is refused.
 func (d *demand) running() bool {
-	if err := d.host.OpenState(); err != nil {
+	err := d.host.OpenState()
+	if errors.Is(err, syscall.EROFS) || errors.Is(err, os.ErrNotExist) {
+		return false // it is not this service that makes it, but the first run
+	}
+	if err != nil {
 		d.log.Warn("status_dir: " + err.Error())
 		return false
 	}
