@@ -27,13 +27,15 @@ type demand struct {
 	cfg  string
 	log  *slog.Logger
 
+	units bool // whether systemd starts the job
+
 	mu      sync.Mutex
 	started bool // as a child that has not ended yet
 	wg      sync.WaitGroup
 }
 
-// start starts the job unless a run of it is on. By systemd where that is the
-// service manager: as a unit of its own it outlives this service.
+// start starts the job unless a run of it is on: as a unit of its own, which
+// outlives this service, or as a child where this program was started by hand.
 func (d *demand) start(ctx context.Context) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -41,20 +43,24 @@ func (d *demand) start(ctx context.Context) {
 		return
 	}
 	d.log.Info(fmt.Sprintf("job %q: started, because its report is looked for and no run is on", d.job.Name))
-	manager, err := systemd.Connect(ctx)
-	if err == nil {
-		defer manager.Close()
-		if _, err = manager.Start(ctx, systemd.Unit(d.job.Name, "")); err != nil {
-			d.log.Error(fmt.Sprintf("job %q: not started: %v", d.job.Name, err))
-		}
+	if !d.units {
+		d.started = true
+		d.wg.Go(func() { d.child(ctx) })
 		return
 	}
-	if systemd.Booted() {
+	if err := startUnit(ctx, systemd.Unit(d.job.Name, "")); err != nil {
 		d.log.Error(fmt.Sprintf("job %q: not started: %v", d.job.Name, err))
-		return
 	}
-	d.started = true
-	d.wg.Go(func() { d.child(ctx) })
+}
+
+func startUnit(ctx context.Context, unit string) error {
+	manager, err := systemd.Connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer manager.Close()
+	_, err = manager.Start(ctx, unit)
+	return err
 }
 
 // running reports whether a run is on. Where that cannot be found out it is

@@ -229,3 +229,35 @@ func TestOnHostsReportsThatAreMadeLaterCanBeAnswered(t *testing.T) {
 		return exists(f.client, "/srv/b1000/reports/"+mark)()
 	})
 }
+
+func TestOnHostsAChangedConfigurationIsTakenOver(t *testing.T) {
+	t.Parallel()
+	f := newFleet(t, "")
+	f.boot()
+	f.client.MustRun("mkdir", "-p", "/srv/b1000/reports")
+	served := func(h *testhost.Host) func() bool {
+		return func() bool { _, _, err := h.Run(t.Context(), "rsync", "rsync://web1:8730/share/"); return err == nil }
+	}
+	good, err := os.ReadFile(f.client.Root + "/etc/b1000/b1000.cfg")
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.storage.MustRun("rsync", "rsync://web1:8730/share/")
+	f.client.Write("/etc/b1000/b1000.cfg", strings.Replace(string(good), "host = backup-2", "host = stranger", 1), 0o600)
+	f.stranger.Wait("the new host is served", served(f.stranger))
+	fails(t, f.storage, "", "rsync", "rsync://web1:8730/share/")
+
+	f.client.Write("/etc/b1000/b1000.cfg", string(good)+"nonsense = 1\n", 0o600)
+	f.stranger.Wait("nobody is served", func() bool { return !served(f.stranger)() })
+	for range 5 {
+		fails(t, f.stranger, "", "rsync", "rsync://web1:8730/share/")
+	}
+	if got := strings.TrimSpace(f.client.MustRun("systemctl", "is-active", "b1000-passive@ext.socket")); got != "active" {
+		t.Errorf("the socket is %s", got)
+	}
+	if log := f.log(); !strings.Contains(log, "[job:ext] nonsense: unknown option") {
+		t.Errorf("log:\n%s", log)
+	}
+	f.client.Write("/etc/b1000/b1000.cfg", string(good), 0o600)
+	f.storage.Wait("it is served again", served(f.storage))
+}

@@ -28,8 +28,13 @@ const socketName = "passive"
 
 // passive serves a passive job.
 func (p program) passive(ctx context.Context, cfg, name string) error {
+	listener, err := systemd.Listener(p.getenv, os.Getpid(), socketName)
+	if err != nil {
+		return err
+	}
 	h, job, err := p.passiveJob(cfg, name)
 	if err != nil {
+		refuse(listener)
 		return fmt.Errorf("%w: %w", errUsage, err)
 	}
 	log, closeLog := p.openLog(h.Config.Global, name)
@@ -39,17 +44,16 @@ func (p program) passive(ctx context.Context, cfg, name string) error {
 		log.Warn(err.Error())
 	}
 	defer notify.Close()
-	listener, err := systemd.Listener(p.getenv, os.Getpid(), socketName)
-	if err != nil {
-		return err
-	}
 	settings, err := p.settings(h, job, log)
 	if err != nil {
+		refuse(listener)
 		return fmt.Errorf("%w: job %q: %w", errUsage, name, err)
 	}
 	settings.Status = notify.Status
+	demand := demand{host: h, job: job, cfg: cfg, log: log, units: listener != nil}
 	if listener != nil {
 		settings.Idle = idle
+		settings.Ending = changed(ctx, h.Config)
 	} else {
 		var done func()
 		if listener, done, err = listen(ctx, job, &settings); err != nil {
@@ -57,14 +61,13 @@ func (p program) passive(ctx context.Context, cfg, name string) error {
 		}
 		defer done()
 	}
-	demand := demand{host: h, job: job, cfg: cfg, log: log}
 	if job.OnDemand {
 		settings.Asked = demand.start
 		defer demand.wait()
 	}
 	server, err := passive.New(settings)
 	if err != nil {
-		listener.Close()
+		refuse(listener)
 		return fmt.Errorf("%w: job %q: %w", errUsage, name, err)
 	}
 	p.warnOfOldRsync(ctx, log)

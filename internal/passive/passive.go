@@ -34,6 +34,10 @@ type Settings struct {
 	Timeout     time.Duration // a transfer without a byte for so long is cut; 0 10 minutes
 	Connections int           // served at once; 0 8
 
+	// Ending may be nil. When it is closed no more connections are taken, and Serve
+	// ends with the last one: for a configuration that is not the one any more.
+	Ending <-chan struct{}
+
 	Lookup func(ctx context.Context, host string) ([]netip.Addr, error) // nil: the resolver of this host
 	Asked  func(ctx context.Context)                                    // a host has looked for a report; may be nil
 	Status func(text string)                                            // what is being done, in a line; may be nil
@@ -99,18 +103,28 @@ const (
 	soon        = time.Second
 )
 
-// Serve serves connections until ctx ends, which ends them as well, or until it
-// has been idle for long enough; both are no error. It closes the listener.
+// Serve serves connections until ctx ends, which ends them as well, until Ending
+// is closed, or until it has been idle for long enough; none of these is an
+// error. It closes the listener.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	defer s.wg.Wait()
 	defer context.AfterFunc(ctx, func() { l.Close() })()
 	defer l.Close()
+	served := make(chan struct{})
+	defer close(served)
+	go func() {
+		select {
+		case <-s.Ending:
+			l.Close()
+		case <-served:
+		}
+	}()
 	s.say()
 	for {
 		s.limit(l)
 		conn, err := l.Accept()
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil, isClosed(s.Ending):
 			if conn != nil {
 				conn.Close()
 			}
@@ -127,6 +141,15 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		default:
 			s.accepted(ctx, conn, l)
 		}
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"log/slog"
 	"net"
@@ -403,4 +404,31 @@ func TestAServerThatBeganWithoutReportsMakesRoomForOneThatCanWriteThem(t *testin
 		}
 		return err != nil
 	})
+}
+
+func TestWhenTheConfigurationIsNotTheOneAnyMoreOnlyWhatIsOnIsServed(t *testing.T) {
+	ending := make(chan struct{})
+	c := start(t, func(s *Settings) { s.Ending = ending })
+	conn, err := net.Dial("tcp", c.address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := conn.Read(make([]byte, len(greeting))); err != nil { // it is served
+		t.Fatal(err)
+	}
+	close(ending)
+	c.eventually("nobody else is served", func() bool {
+		other, err := net.Dial("tcp", c.address)
+		if err == nil {
+			other.Close()
+		}
+		return err != nil
+	})
+	if _, err := conn.Write([]byte(greeting + "#list\n")); err != nil {
+		t.Fatal(err)
+	}
+	if rest, err := io.ReadAll(conn); err != nil || !strings.Contains(string(rest), "share") {
+		t.Errorf("the one that was on got %q, %v", rest, err)
+	}
 }
