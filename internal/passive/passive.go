@@ -47,17 +47,16 @@ type Settings struct {
 // Server serves one job.
 type Server struct {
 	Settings
-	handshakes, slots chan struct{}
-	wg                sync.WaitGroup
-	brief             bool // the report directory was not there at the start
+	unknown, slots chan struct{}
+	wg             sync.WaitGroup
+	brief          bool // the report directory was not there at the start
 
 	mu     sync.Mutex
 	served map[string]int // connections by client
 }
 
-// waitingHandshakes is how many clients that have not shown a certificate yet
-// are listened to at once.
-const waitingHandshakes = 64
+// maxUnknown is how many clients may be found out about at once.
+const maxUnknown = 64
 
 // New checks the settings and makes a server of them.
 func New(s Settings) (*Server, error) {
@@ -86,7 +85,7 @@ func New(s Settings) (*Server, error) {
 	_, err := os.Stat(s.Reports)
 	return &Server{
 		Settings: s, brief: errors.Is(err, os.ErrNotExist), served: map[string]int{},
-		handshakes: make(chan struct{}, waitingHandshakes), slots: make(chan struct{}, s.Connections),
+		unknown: make(chan struct{}, maxUnknown), slots: make(chan struct{}, s.Connections),
 	}, nil
 }
 
@@ -96,101 +95,25 @@ func orDefault(d *time.Duration, value time.Duration) {
 	}
 }
 
-// Times between two attempts to accept after one that failed, and without a
-// connection where the server ends as soon as it can.
-const (
-	acceptAgain = 200 * time.Millisecond
-	soon        = time.Second
-)
-
-// Serve serves connections until ctx ends, which ends them as well, until Ending
-// is closed, or until it has been idle for long enough; none of these is an
-// error. It closes the listener.
-func (s *Server) Serve(ctx context.Context, l net.Listener) error {
-	defer s.wg.Wait()
-	defer context.AfterFunc(ctx, func() { l.Close() })()
-	defer l.Close()
-	served := make(chan struct{})
-	defer close(served)
-	go func() {
-		select {
-		case <-s.Ending:
-			l.Close()
-		case <-served:
-		}
-	}()
-	s.say()
-	for {
-		s.limit(l)
-		conn, err := l.Accept()
-		switch {
-		case ctx.Err() != nil, isClosed(s.Ending):
-			if conn != nil {
-				conn.Close()
-			}
-			return nil
-		case errors.Is(err, os.ErrDeadlineExceeded):
-			if s.idle() {
-				return nil
-			}
-		case errors.Is(err, net.ErrClosed):
-			return fmt.Errorf("listen: %w", err)
-		case err != nil: // too many open files, for example
-			s.Log.Warn("a connection could not be accepted: " + err.Error())
-			time.Sleep(acceptAgain)
-		default:
-			s.accepted(ctx, conn, l)
-		}
-	}
-}
-
-func isClosed(c <-chan struct{}) bool {
+// begin begins to find out who a client is, unless too many others are unknown
+// still. The caller then takes from s.unknown.
+func (s *Server) begin(conn net.Conn) bool {
 	select {
-	case <-c:
+	case s.unknown <- struct{}{}:
 		return true
 	default:
+		s.Log.Warn(fmt.Sprintf("%v: refused: who %d others are is not known yet", conn.RemoteAddr(), maxUnknown))
 		return false
 	}
 }
 
-// limit sets the time after which it is looked whether the server is idle.
-func (s *Server) limit(l net.Listener) {
-	if s.brief {
-		lookIn(l, min(s.Idle, soon))
-	} else {
-		lookIn(l, s.Idle)
-	}
-}
-
-// lookIn ends the waiting for a connection after a time; 0 does not.
-func lookIn(l net.Listener, after time.Duration) {
-	if d, ok := l.(interface{ SetDeadline(time.Time) error }); ok && after != 0 {
-		_ = d.SetDeadline(time.Now().Add(after))
-	}
-}
-
-// accepted serves a connection in the background, if its address may be served.
-//
-// A server that began without a report directory does not wait for another one:
-// where its view of the disk was fixed at its start (ProtectSystem=strict with
-// ReadWritePaths=) it can never write there, and its successor can.
-func (s *Server) accepted(ctx context.Context, conn net.Conn, l net.Listener) {
-	s.wg.Go(func() {
-		if s.brief && s.Idle > 0 {
-			defer lookIn(l, -time.Second)
-		}
-		defer conn.Close()
-		if s.TLS == nil {
-			s.plain(ctx, conn)
-		} else {
-			s.secure(ctx, conn)
-		}
-	})
-}
-
 // plain serves a client that is known by its address.
 func (s *Server) plain(ctx context.Context, conn net.Conn) {
+	if !s.begin(conn) {
+		return
+	}
 	hosts, err := s.hostsAt(ctx, conn.RemoteAddr())
+	<-s.unknown
 	if err != nil {
 		s.Log.Warn(fmt.Sprintf("%v: refused: %v", conn.RemoteAddr(), err))
 		return
@@ -205,16 +128,13 @@ func (s *Server) plain(ctx context.Context, conn net.Conn) {
 
 // secure serves a client that is known by its certificate.
 func (s *Server) secure(ctx context.Context, conn net.Conn) {
-	select {
-	case s.handshakes <- struct{}{}:
-	default:
-		s.Log.Warn(fmt.Sprintf("%v: refused: %d others have not shown a certificate yet", conn.RemoteAddr(), waitingHandshakes))
+	if !s.begin(conn) {
 		return
 	}
 	secured := tls.Server(conn, s.TLS.Server(s.Hosts))
 	limited, cancel := context.WithTimeoutCause(ctx, s.Handshake, fmt.Errorf("no TLS within %v", s.Handshake))
 	err := secured.HandshakeContext(limited)
-	<-s.handshakes
+	<-s.unknown
 	if err != nil && limited.Err() != nil {
 		err = context.Cause(limited)
 	}
@@ -238,11 +158,4 @@ func notTLS(err error) error {
 		return errors.New("it has closed the connection before it has shown a certificate")
 	}
 	return err
-}
-
-// idle reports whether nobody is served.
-func (s *Server) idle() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return len(s.served) == 0
 }

@@ -30,7 +30,8 @@ const (
 var results = [...]string{".done", ".error"}
 
 // stage copies the report files from one directory to another, but for those
-// that one of the hosts has answered: they are not for it any more.
+// that one of the hosts has answered: they are not for it any more. One that
+// cannot be copied does not keep the others back.
 func stage(from, to string, hosts []string) (reports []string, err error) {
 	source, err := os.OpenRoot(from)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -44,6 +45,7 @@ func stage(from, to string, hosts []string) (reports []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	var errs []error
 	for _, e := range entries {
 		if !reportName.MatchString(e.Name()) || !e.Type().IsRegular() || len(reports) == maxReports {
 			continue
@@ -51,16 +53,14 @@ func stage(from, to string, hosts []string) (reports []string, err error) {
 		if answered(source, e.Name(), hosts) {
 			continue
 		}
-		err := stageOne(source, e.Name(), filepath.Join(to, e.Name()))
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // the run has just ended
+		switch err := stageOne(source, e.Name(), filepath.Join(to, e.Name())); {
+		case err == nil:
+			reports = append(reports, e.Name())
+		case !errors.Is(err, fs.ErrNotExist): // or the run has just ended
+			errs = append(errs, err)
 		}
-		if err != nil {
-			return nil, err
-		}
-		reports = append(reports, e.Name())
 	}
-	return reports, nil
+	return reports, errors.Join(errs...)
 }
 
 // answered reports whether one of the hosts has told the result of a report.
