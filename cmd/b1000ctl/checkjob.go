@@ -167,6 +167,11 @@ func (c *checking) online(ctx context.Context) {
 		}
 		c.judge(fmt.Sprintf("report %q", r.Name), err, resultFailed, "can be reached")
 	}
+	for _, j := range c.host.Config.Jobs() {
+		if j.Direction == "pull" && len(j.Problems) == 0 {
+			c.clients(ctx, j)
+		}
+	}
 }
 
 // keepsOwners finds out whether a file in a directory can belong to another

@@ -16,6 +16,7 @@ import (
 	"b1000/internal/pull"
 	"b1000/internal/report"
 	"b1000/internal/reportfile"
+	"b1000/internal/rsync"
 	"b1000/internal/run"
 	"b1000/internal/store"
 )
@@ -130,4 +131,19 @@ func (h *Host) Part(key store.Key) (part string, ours bool) {
 		return key.Instance, true
 	}
 	return report.PartName(key.Host, key.Instance), slices.Contains(j.Hosts, key.Host)
+}
+
+// Reach finds out whether what a pull run fetches can be fetched now. It does not
+// look at the client's report: where the client listens itself that can begin a
+// run.
+func (h *Host) Reach(ctx context.Context, p *plan.Run) error {
+	c := h.newClient(p)
+	var errs []error
+	for _, names := range p.Fetch {
+		errs = append(errs, rsync.List(ctx, rsync.Options{
+			Sources: names, Daemon: strings.HasPrefix(names[0], "rsync://"), ConnectProg: c.Connect(names[0]),
+			Extra: []string{"--no-recursive", "--dirs"},
+		}, func(rsync.Entry) {}))
+	}
+	return errors.Join(errs...)
 }
