@@ -114,7 +114,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.checkCommand(), a.planCommand(), a.statusCommand(), a.listCommand(), a.showCommand(),
 		a.restoreCommand(), a.deleteCommand(), a.pruneCommand(), a.reportCommand(),
-		a.startCommand(), a.stopCommand(), a.unitsCommand(), a.reloadCommand(),
+		a.startCommand(), a.stopCommand(), a.unitsCommand(), a.reloadCommand(), a.optionsCommand(),
 	)
 	return root
 }
