@@ -28,7 +28,7 @@ func (a *app) optionsCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "options [SECTION]", Short: "What can stand in the configuration",
 		Long: `Prints every option of the configuration, or those of one kind of section, with
-its default and what it means. A "!" marks those that must be there.`,
+its default and what it means. A "!" marks those that must be there.` + statusHelp,
 		Example:   "  b1000ctl options job\n  b1000ctl options dest --json",
 		Args:      takes(0, 1, ""),
 		ValidArgs: config.Kinds(),
