@@ -8,8 +8,10 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -194,5 +196,43 @@ func TestByTLSOneConnectionTooManyIsToldSo(t *testing.T) {
 	c.connectBy(f)
 	if out, code := c.rsync(c.url + "/share/"); code != 5 || !strings.Contains(out, "try again later") {
 		t.Errorf("exit %d:\n%s", code, out)
+	}
+}
+
+func TestAHostThatDiesInMidPullMakesRoomForTheNext(t *testing.T) {
+	ca := mtlstest.New(t, "authority")
+	for name, begin := range map[string]func(*testing.T, func(*Settings)) *client{
+		"plain": start,
+		"TLS": func(t *testing.T, edit func(*Settings)) *client {
+			c := secure(t, ca, edit)
+			c.connectBy(files(t, ca, ca.File, "backup-2", nil))
+			return c
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := begin(t, func(s *Settings) { s.Connections = 1 })
+			write(t, filepath.Join(c.Share, "big"), strings.Repeat("0123456789abcdef", 4<<20))
+			to := t.TempDir()
+			pull := exec.Command("rsync", "-a", "--bwlimit=1m", c.url+"/share/", to)
+			pull.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+			if err := pull.Start(); err != nil {
+				t.Fatal(err)
+			}
+			c.eventually("something has come", func() bool {
+				begun, err := filepath.Glob(filepath.Join(to, ".big.*"))
+				return err == nil && len(begun) > 0
+			})
+			if err := syscall.Kill(-pull.Process.Pid, syscall.SIGKILL); err != nil {
+				t.Fatal(err)
+			}
+			_ = pull.Wait() // it was killed
+			c.eventually("the next one is served", func() bool { _, code := c.rsync(c.url + "/share/"); return code == 0 })
+			c.must("-aHAX", "--numeric-ids", c.url+"/share/", to)
+			if err := os.RemoveAll(to); err != nil {
+				t.Fatal(err)
+			}
+			c.must("-aHAX", "--numeric-ids", c.url+"/share/", to)
+			same(t, c.Share, to)
+		})
 	}
 }

@@ -39,10 +39,11 @@ func tunnel(conn net.Conn) (socket *os.File, wait func(), err error) {
 	}()
 	go func() {
 		defer close(sent)
-		_, err := io.Copy(conn, near)
-		if err == nil {
-			endWriting(conn)
+		if _, err := io.Copy(conn, near); err != nil {
+			near.Close() // or rsync would wait for somebody to read
+			return
 		}
+		endWriting(conn)
 	}()
 	return os.NewFile(uintptr(pair[0]), "rsync"), func() {
 		_ = conn.SetWriteDeadline(time.Now().Add(flush))
