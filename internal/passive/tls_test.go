@@ -226,13 +226,12 @@ func TestAHostThatDiesInMidPullMakesRoomForTheNext(t *testing.T) {
 				t.Fatal(err)
 			}
 			_ = pull.Wait() // it was killed
-			c.eventually("the next one is served", func() bool { _, code := c.rsync(c.url + "/share/"); return code == 0 })
-			c.must("-aHAX", "--numeric-ids", c.url+"/share/", to)
-			if err := os.RemoveAll(to); err != nil {
-				t.Fatal(err)
-			}
-			c.must("-aHAX", "--numeric-ids", c.url+"/share/", to)
-			same(t, c.Share, to)
+			again := t.TempDir()
+			c.eventually("the next one is served", func() bool {
+				_, code := c.rsync("-aHAX", "--numeric-ids", c.url+"/share/", again)
+				return code == 0
+			})
+			same(t, c.Share, again)
 		})
 	}
 }
