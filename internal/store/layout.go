@@ -236,10 +236,23 @@ func committed(list []Entry, m *report.Manifest) error {
 	return nil
 }
 
+// foreign refuses to write over a sync backup of another series: host a-b, and
+// host a with instance b, have one place.
+func foreign(list []Entry, t Target) error {
+	for _, e := range list {
+		if !t.full() && e.Day == "" && e.Base == t.Base && e.Manifest != nil && KeyOf(e.Manifest) != KeyOf(&t.Manifest) {
+			return fmt.Errorf("%s is the backup of host %s, instance %q: two hosts or instances must not share a place; rename one, or give it a job of its own",
+				e.Location, e.Manifest.Host, e.Manifest.Instance)
+		}
+	}
+	return nil
+}
+
 // freeBase is the name for a new backup: base, or where another backup has that
-// name already (the hour that daylight saving repeats) base.2, base.3 …
+// name already (the hour that daylight saving repeats) base.2, base.3 … With
+// afresh an earlier attempt at the same backup counts as another.
 // A sync backup has one place for ever.
-func freeBase(list []Entry, t Target) (string, error) {
+func freeBase(list []Entry, t Target, afresh bool) (string, error) {
 	if !t.full() {
 		return t.Base, nil
 	}
@@ -254,7 +267,7 @@ func freeBase(list []Entry, t Target) (string, error) {
 		if n > 1 {
 			base = fmt.Sprintf("%s.%d", t.Base, n)
 		}
-		if id, ok := taken[base]; !ok || id == t.Manifest.ID {
+		if id, ok := taken[base]; !ok || id == t.Manifest.ID && !afresh {
 			return base, nil
 		}
 	}

@@ -49,10 +49,10 @@ func (s *local) Begin(ctx context.Context, t Target) (Backup, error) {
 	if err != nil && len(list) == 0 {
 		return nil, err
 	}
-	if err := committed(list, &t.Manifest); err != nil {
+	if err := errors.Join(committed(list, &t.Manifest), foreign(list, t)); err != nil {
 		return nil, err
 	}
-	if t.Base, err = freeBase(list, t); err != nil {
+	if t.Base, err = freeBase(list, t, false); err != nil {
 		return nil, err
 	}
 	folder := s.abs(path.Join(t.Job, t.Day))

@@ -88,34 +88,14 @@ func (s *remote) Begin(ctx context.Context, t Target) (Backup, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := committed(list, &t.Manifest); err != nil {
+	if err := errors.Join(committed(list, &t.Manifest), foreign(list, t)); err != nil {
 		return nil, err
 	}
-	if t.Base, err = freeBase(list, t); err != nil {
+	b := &remoteBackup{store: s, target: t, base: t.Base, folder: path.Join(t.Job, t.Day)}
+	if err := b.place(ctx, list); err != nil {
 		return nil, err
 	}
-	b := &remoteBackup{store: s, target: t, folder: path.Join(t.Job, t.Day), name: t.Base}
-	if t.full() && s.ssh != nil {
-		b.name = partialPrefix + t.Base
-	}
-	for _, e := range list {
-		b.resumed = b.resumed || e.ID == t.Manifest.ID
-	}
-	if t.full() && t.HardLink {
-		if last := lastComplete(list, &t.Manifest); last != nil {
-			b.linkDest = append(b.linkDest, b.relative(last.Dir))
-		}
-		left := slices.DeleteFunc(unfinished(list, &t.Manifest), func(e Entry) bool { return e.Note == noTree })
-		if len(left) > 0 {
-			b.linkDest = append(b.linkDest, b.relative(left[len(left)-1].Dir))
-		}
-	}
-	m := t.Manifest
-	m.State = report.Incomplete
-	if err := b.putManifest(ctx, m); err != nil {
-		return nil, err
-	}
-	if b.weak, err = s.dropsOwners(ctx, list, path.Join(b.folder, manifestName(t.Base))); err != nil {
+	if b.weak, err = s.dropsOwners(ctx, list, path.Join(b.folder, manifestName(b.target.Base))); err != nil {
 		return nil, err
 	}
 	return b, nil
@@ -276,11 +256,14 @@ func (s *remote) Probe(ctx context.Context) error {
 type remoteBackup struct {
 	store    *remote
 	target   Target
+	base     string // the name that it would have if no other had it
 	folder   string // job/day
 	name     string // of the tree in folder while it is written
 	linkDest []string
-	resumed  bool // something of it is there already
-	weak     bool // owners are not kept
+	resumed  bool    // something of it is in the tree already
+	tried    bool    // by this program
+	before   []Entry // trees of earlier attempts, of no use once this one is complete
+	weak     bool    // owners are not kept
 }
 
 // relative is the path of another backup as --link-dest wants it: from the
@@ -289,12 +272,61 @@ func (b *remoteBackup) relative(dir string) string {
 	return strings.Repeat("../", strings.Count(path.Join(b.folder, b.name), "/")+1) + dir
 }
 
-// Tree copies with rsync. Files that an attempt before this one left there may
-// be links of an older backup's, and rsync would change owner and mode of those
-// in place: they are whole, and stay as they are.
+// place finds the place of a new attempt and marks it as incomplete. What an
+// earlier attempt has left may be links of an older backup's, whose owner and
+// mode rsync would change in place, or half made: where there is something to
+// link from, each attempt has a tree of its own, and links what is right in the
+// one before.
+func (b *remoteBackup) place(ctx context.Context, list []Entry) error {
+	b.target.Base, b.linkDest, b.before, b.resumed = b.base, nil, nil, false
+	m := b.target.Manifest
+	var bases []Entry
+	if b.target.full() && b.target.HardLink {
+		if last := lastComplete(list, &m); last != nil {
+			bases = append(bases, *last)
+		}
+		left := slices.DeleteFunc(unfinished(list, &m), func(e Entry) bool { return e.Note == noTree })
+		if len(left) > 0 {
+			bases = append(bases, left[len(left)-1])
+		}
+	}
+	for _, e := range list {
+		if e.ID == m.ID && e.Note != noTree {
+			b.before = append(b.before, e)
+		}
+	}
+	afresh := len(bases) > 0
+	if !afresh {
+		b.resumed, b.before = len(b.before) > 0, nil
+	}
+	var err error
+	if b.target.Base, err = freeBase(list, b.target, afresh && len(b.before) > 0); err != nil {
+		return err
+	}
+	b.name = b.target.Base
+	if b.target.full() && b.store.ssh != nil {
+		b.name = partialPrefix + b.target.Base
+	}
+	for _, e := range append(bases, b.before...) {
+		b.linkDest = append(b.linkDest, b.relative(e.Dir))
+	}
+	m.State = report.Incomplete
+	return b.putManifest(ctx, m)
+}
+
+// Tree copies with rsync. What it finds in the tree is its own.
 func (b *remoteBackup) Tree(ctx context.Context, t Tree) (Result, error) {
 	if len(t.Fetch) > 0 {
 		return Result{}, errFetch
+	}
+	if b.tried && len(b.linkDest) > 0 {
+		list, err := b.store.List(ctx, b.target.Job)
+		if err == nil {
+			err = b.place(ctx, list)
+		}
+		if err != nil {
+			return Result{}, err
+		}
 	}
 	o := b.store.options()
 	o.Dest = b.store.location(path.Join(b.folder, b.name)) + "/"
@@ -307,15 +339,15 @@ func (b *remoteBackup) Tree(ctx context.Context, t Tree) (Result, error) {
 	if b.target.full() {
 		o.LinkDest = b.linkDest
 		o.Delete = b.resumed
-		o.IgnoreExisting = b.resumed && len(b.linkDest) > 0
 	}
-	b.resumed = true
+	b.resumed, b.tried = true, true
 	var sent int64
 	if b.store.Split > 1 && o.BWLimit == "" {
 		var err error
 		if sent, err = ahead(ctx, t, o, b.store.Split, b.store.TempDir); err != nil {
 			return Result{}, err
 		}
+		// These are whole, and may be links of an older backup's.
 		o.IgnoreExisting = b.target.full() && len(b.linkDest) > 0
 	}
 	if err := t.enough(ctx, b.store.Extra); err != nil {
@@ -360,6 +392,9 @@ func (b *remoteBackup) Commit(ctx context.Context, m report.Manifest) (string, e
 		if err := b.store.ssh.rename(ctx, b.store.Extra, path.Join(b.folder, b.name), final); err != nil {
 			return "", err
 		}
+	}
+	for _, e := range b.before { // what cannot be removed stays listed as incomplete
+		_ = b.store.Delete(context.WithoutCancel(ctx), e)
 	}
 	return b.store.location(final), nil
 }

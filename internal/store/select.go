@@ -64,6 +64,9 @@ func (t Tree) rules(o *rsync.Options) {
 	o.Sources, o.Exclude, o.Relative, o.OneFileSystem = t.Sources, t.Exclude, t.Relative, t.OneFS
 }
 
+// longestLine is the longest line of --files-from that rsync reads whole.
+const longestLine = 4094
+
 // choose completes o with what is to be copied. rsync knows no regular
 // expressions: where there are some, rsync's own choice is listed first and
 // what they match is taken out of it. The returned function removes that list.
@@ -81,10 +84,15 @@ func choose(ctx context.Context, t Tree, o *rsync.Options, temp string) (done fu
 	names, wait := filtered(ctx, t)
 	s := bufio.NewScanner(names)
 	s.Split(splitNUL)
+	var long error
 	for s.Scan() {
-		fmt.Fprintf(w, "%s\x00", t.anchored(strings.TrimSuffix(s.Text(), "/")))
+		line := t.anchored(strings.TrimSuffix(s.Text(), "/"))
+		if len(line) > longestLine {
+			long = fmt.Errorf("the path of …%s is longer than the %d bytes that rsync takes in a list", line[len(line)-60:], longestLine)
+		}
+		fmt.Fprintf(w, "%s\x00", line)
 	}
-	for _, err := range []error{s.Err(), wait(), w.Flush()} {
+	for _, err := range []error{s.Err(), wait(), w.Flush(), long} {
 		if err != nil {
 			os.Remove(f.Name())
 			return nil, err

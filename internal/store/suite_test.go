@@ -250,6 +250,7 @@ func TestASecondAttemptSpoilsNothing(t *testing.T) {
 		if _, err := b.Tree(context.Background(), bad); err == nil {
 			t.Fatal("a missing source was no failure")
 		}
+		tear(t, p.dir)
 		must(t, os.Chmod(src+"/ssh/-n *", 0o600))
 		must(t, os.Chown(src+"/default/grub", 1, 1))
 		r, err := b.Tree(context.Background(), treeOf(src))
@@ -257,10 +258,72 @@ func TestASecondAttemptSpoilsNothing(t *testing.T) {
 		commit(t, b, target(2), r)
 		b.Close()
 		same(t, first, p.restored(t, p.list(t)[0])+"/etc")
+		same(t, src, p.restored(t, p.list(t)[1])+"/etc")
 		if got := p.states(t); len(got) != 2 {
 			t.Errorf("list: %q", got)
 		}
 	})
+}
+
+// tear leaves the unfinished backup as a receiver does that is killed between
+// making an entry and giving it its owner, and within a group of hard links.
+func tear(t *testing.T, dir string) {
+	t.Helper()
+	trees, err := filepath.Glob(dir + "/etc/*/*14:00:00/etc")
+	must(t, err)
+	if len(trees) == 0 { // a local one has not come so far
+		return
+	}
+	must(t, os.Remove(trees[0]+"/ssh/link"))
+	must(t, os.Symlink("../passwd", trees[0]+"/ssh/link"))
+	must(t, os.Lchown(trees[0]+"/ssh/link", 9, 9))
+	must(t, os.Remove(trees[0]+"/passwd-"))
+	must(t, exec.Command("cp", "-a", trees[0]+"/passwd", trees[0]+"/passwd-").Run())
+}
+
+// Host web1 with instance a, and host web1-a, have one place for sync.
+func TestTwoSeriesDoNotShareAPlace(t *testing.T) {
+	everywhere(t, func(t *testing.T, p place) {
+		src := sourceTree(t)
+		p.backup(t, syncTarget(1), treeOf(src))
+		other := syncTarget(2)
+		other.Manifest.Host, other.Manifest.Instance = "we", "b1"
+		if _, err := p.Begin(context.Background(), other); err == nil || !strings.Contains(err.Error(), "is the backup of host web1") {
+			t.Errorf("got %v", err)
+		}
+		if got := p.states(t); !slices.Equal(got, []string{"complete web1"}) {
+			t.Errorf("got %q", got)
+		}
+	})
+}
+
+// rsync cuts longer lines of a list, without a word.
+func TestAPathThatIsTooLongIsAFailure(t *testing.T) {
+	p := openLocal(t)
+	src := filepath.Join(t.TempDir(), "etc")
+	write(t, src+"/one", "1")
+	p.backup(t, target(1), treeOf(src))
+	deep := src
+	at, err := os.OpenRoot(src)
+	must(t, err)
+	for len(deep) < 4200 {
+		name := strings.Repeat("d", 200)
+		must(t, at.Mkdir(name, 0o755))
+		next, err := at.OpenRoot(name)
+		must(t, err)
+		at.Close()
+		at, deep = next, deep+"/"+name
+	}
+	f, err := at.Create("file")
+	must(t, err)
+	f.Close()
+	at.Close()
+	b, err := p.Begin(context.Background(), target(2))
+	must(t, err)
+	defer b.Close()
+	if _, err := b.Tree(context.Background(), treeOf(src)); err == nil || !strings.Contains(err.Error(), "longer than the 4094 bytes") {
+		t.Errorf("got %v", err)
+	}
 }
 
 // INCIDENTS rsnapshot#347: what is not committed is no backup, and no base.
