@@ -80,7 +80,8 @@ func (h *Host) Store(d *config.Dest) (store.Store, error) {
 
 // Env is what a run that starts now is planned in.
 func (h *Host) Env(start time.Time) plan.Env {
-	return plan.Env{Host: h.Name, Now: start, Shuffle: rand.Shuffle}
+	machine, _ := os.ReadFile("/etc/machine-id") // a host without one is told from others by its name alone
+	return plan.Env{Host: h.Name, Now: start, Machine: strings.TrimSpace(string(machine)), Shuffle: rand.Shuffle}
 }
 
 // scriptLimit is how long the command of a dynamic option may take.

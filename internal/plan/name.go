@@ -17,9 +17,13 @@ const (
 )
 
 // ID names the backup of this run, the same on every destination: ten
-// hexadecimal digits of a digest over host, job, instance, masters and start.
+// hexadecimal digits of a digest over host, job, instance, masters, start and
+// machine: two hosts of one name must not take each other's backup for theirs.
 func (r *Run) ID() string {
 	parts := []string{r.Host, r.Job, r.Instance, r.MasterHost, r.MasterInstance, r.Start.UTC().Format(time.RFC3339)}
+	if r.machine != "" {
+		parts = append(parts, r.machine)
+	}
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:])[:10]
 }

@@ -1,6 +1,7 @@
 package plan
 
 import (
+	"context"
 	"os"
 	"os/exec"
 	"strings"
@@ -102,5 +103,20 @@ func TestIDIsTheSameEverywhere(t *testing.T) {
 			t.Errorf("id %q of %+v", id, r)
 		}
 		seen[r.ID()] = true
+	}
+}
+
+// Two hosts of one name that begin in the same second.
+func TestIDTellsMachinesApart(t *testing.T) {
+	c := load(t, push("include = /etc\n"))
+	id := func(machine string) string {
+		r, err := New(context.Background(), c.Job("etc"), "", Env{Host: "web1", Now: time.Unix(1416500000, 0), Machine: machine}, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r.ID()
+	}
+	if id("a") == id("b") || id("a") != id("a") || len(id("a")) != 10 {
+		t.Errorf("ids %s, %s", id("a"), id("b"))
 	}
 }

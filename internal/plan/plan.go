@@ -21,6 +21,7 @@ type Shell func(ctx context.Context, job, command string) (stdout string, err er
 type Env struct {
 	Host    string    // this host's name; one that cannot be part of a path is refused
 	Now     time.Time // the one moment of the run
+	Machine string    // tells this host from others of the same name (machine-id(5)); may be empty
 	Shuffle func(n int, swap func(i, j int))
 	// Known are values that an earlier part of the same run has found out, by
 	// option (master_host, master_instance, data_age); their commands are not
@@ -85,4 +86,6 @@ type Run struct {
 	ReportPollRetries int
 
 	Settings *config.Job
+
+	machine string
 }

@@ -58,7 +58,7 @@ func newRun(job *config.Job, instance string, env Env, now time.Time) *Run {
 		CopyRetries: job.CopyRetries, CopyRetryMinSleep: job.CopyRetryMinSleep, MaxAge: job.MaxAge,
 		Nice: job.Nice, IONice: job.IONice, BWLimit: job.BWLimit,
 		ReportJob: cmp.Or(job.ReportJob, job.Name), AnyReportJob: job.AnyReportJob, ReportPollWait: job.ReportPollWait, ReportPollRetries: job.ReportPollRetries,
-		Settings: job,
+		Settings: job, machine: env.Machine,
 	}
 }
 
