@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
+	"regexp"
 	"strings"
 	"time"
 
@@ -18,7 +19,7 @@ import (
 type Entry struct {
 	Mode string    `json:"mode"` // as ls(1): drwxr-xr-x
 	Size int64     `json:"size"`
-	Time time.Time `json:"time"` // to the second, local
+	Time time.Time `json:"time"` // to the second, local; zero where rsync prints none that is a date
 	Name string    `json:"name"`
 	Link string    `json:"link,omitempty"` // target of a symbolic link
 }
@@ -26,36 +27,57 @@ type Entry struct {
 // Dir reports whether the entry is a directory.
 func (e Entry) Dir() bool { return strings.HasPrefix(e.Mode, "d") }
 
-// List lists the sources with --list-only, calling each for every entry.
+// List lists the sources with --list-only, calling each for every entry. A line
+// that can only be an entry and is not understood is an error: who restores by
+// the list must not miss one.
 func List(ctx context.Context, o Options, each func(Entry)) error {
 	o.Dest = ""
 	a := append([]string{"--list-only"}, o.args()...)
 	a = a[:len(a)-1] // no destination
-	return quiet(ctx, o, a, func(l string) {
-		if e, ok := parseEntry(l); ok {
+	var unread error
+	err := quiet(ctx, o, a, func(l string) {
+		switch e, ok := parseEntry(l); {
+		case ok:
 			each(e)
+		case entryStart.MatchString(l) && unread == nil:
+			unread = fmt.Errorf("rsync: lists %q, which cannot be read", l)
 		}
 	})
+	return errors.Join(err, unread)
 }
+
+var (
+	entryStart = regexp.MustCompile(`^([-dlpscb][-rwxsStT]{9}) +([0-9,]+) `)
+	// longDate is a date that is wider than its column: rsync before 3.5 does not
+	// cut it off.
+	longDate = regexp.MustCompile(`^(-[0-9]{4,}|[0-9]{5,})/[0-9]{2}/[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2} `)
+)
+
+// dateWidth is the width of rsync's column of dates. Of a year below 0 or above
+// 9999 it holds as much as there is room for, or "(time out of range)".
+const dateWidth = len("2006/01/02 15:04:05")
 
 // parseEntry reads "-rw-r--r--          1,234 2026/11/22 10:00:00 name"; a
 // symbolic link's name is followed by " -> target".
 func parseEntry(l string) (Entry, bool) {
-	if len(l) < 11 || !strings.ContainsRune("-dlpscb", rune(l[0])) {
+	start := entryStart.FindStringSubmatch(l)
+	if start == nil {
 		return Entry{}, false
 	}
-	mode := l[:10]
-	size, rest, ok := strings.Cut(strings.TrimLeft(l[10:], " "), " ")
-	if !ok || len(rest) < 21 {
+	e := Entry{Mode: start[1], Size: leadingNumber(start[2])}
+	rest := l[len(start[0]):]
+	width := dateWidth
+	if long := longDate.FindString(rest); long != "" {
+		width = len(long) - 1
+	}
+	if len(rest) < width+2 || rest[width] != ' ' {
 		return Entry{}, false
 	}
-	at, err := time.ParseInLocation("2006/01/02 15:04:05", rest[:19], time.Local)
-	if err != nil {
-		return Entry{}, false
+	if at, err := time.ParseInLocation("2006/01/02 15:04:05", rest[:width], time.Local); err == nil {
+		e.Time = at
 	}
-	e := Entry{Mode: mode, Size: leadingNumber(size), Time: at}
-	e.Name = rest[20:]
-	if mode[0] == 'l' {
+	e.Name = rest[width+1:]
+	if e.Mode[0] == 'l' {
 		e.splitLink()
 	}
 	e.Name = DecodeName(e.Name)
