@@ -111,7 +111,7 @@ func quiet(ctx context.Context, o Options, args []string, each func(string)) err
 	var errs messages
 	err := process.Run(ctx, process.Command{
 		Args: append([]string{Program}, args...), Name: "rsync", Env: o.environment(),
-		Stall: o.Stall, Files: o.Files, Stdin: o.stdin(), Stdout: each, Stderr: errs.line,
+		Stall: o.stall(), Files: o.Files, Stdin: o.stdin(), Stdout: each, Stderr: errs.line,
 	})
 	var e *process.ExitError
 	if errors.As(err, &e) && e.Cause == nil && e.Signal == 0 {

@@ -45,9 +45,9 @@ type Options struct {
 	// place of a socket (rsync(1), RSYNC_CONNECT_PROG).
 	ConnectProg string
 
-	Files []*os.File // inherited, so that a lock lasts as long as rsync
-	Stall time.Duration
-	Nice  []string // a command that runs another, such as {"nice", "-n", "5"}
+	Files []*os.File    // inherited, so that a lock lasts as long as rsync
+	Stall time.Duration // the longest without a sign of life; 0 five minutes, below 0 no limit
+	Nice  []string      // a command that runs another, such as {"nice", "-n", "5"}
 }
 
 // Time limits of rsync itself. The original's 20 s without a byte broke copies
@@ -56,6 +56,19 @@ const (
 	ioTimeout      = "--timeout=60"
 	connectTimeout = "--contimeout=20"
 )
+
+// defaultStall ends an rsync that does nothing at all, such as one whose ssh or
+// disk hangs: it would hold locks for ever. It is longer than rsync's own limits,
+// which tell more, and than a disk takes to wake up or a server to start anew.
+const defaultStall = 5 * time.Minute
+
+// stall is the limit for process.Command, where 0 is none.
+func (o Options) stall() time.Duration {
+	if o.Stall == 0 {
+		return defaultStall
+	}
+	return max(o.Stall, 0)
+}
 
 // args is the argument list without the program's name.
 func (o Options) args() []string {

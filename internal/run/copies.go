@@ -217,7 +217,7 @@ func (w *work) tree() (store.Tree, func(error)) {
 		Sources: w.sources, Exclude: w.copy.Exclude, Relative: p.Relative, OneFS: p.OneFileSystem,
 		HardLinks: p.Preserve.HardLinks, ACLs: p.Preserve.ACLs, XAttrs: p.Preserve.XAttrs,
 		MinFiles: p.MinFiles, BWLimit: w.copy.BWLimit, Verbosity: w.copy.Dest.Verbosity,
-		Nice: niceCommand(p), Stall: p.StallTimeout,
+		Nice: niceCommand(p), Stall: stall(p.StallTimeout),
 	}
 	for _, re := range p.ExcludeRegex {
 		t.ExcludeRegex = append(t.ExcludeRegex, regexp.MustCompile(re))
@@ -236,4 +236,12 @@ func (w *work) tree() (store.Tree, func(error)) {
 		t.Hooks.Progress, end = w.Progress(report.JobName(p.Job, report.PartName(p.Client, p.Instance)), w.copy.Dest.Name)
 	}
 	return t, end
+}
+
+// stall is stall_timeout for a store, where 0 would be the store's own limit.
+func stall(limit time.Duration) time.Duration {
+	if limit == 0 {
+		return -1
+	}
+	return limit
 }
