@@ -59,14 +59,21 @@ func (h *sshHost) run(ctx context.Context, extra []string, script string, args .
 	return nil
 }
 
+// hostSync is a shell function that writes what the host still has in memory of a
+// file system to its disk. A plain sync(1), which tells of no fault, is taken
+// only where there is no other: in old coreutils and small busyboxes.
+const hostSync = `written() { case $(sync --help 2>&1) in *-f*|*-df*) sync -f -- "$1" ;; *) sync ;; esac; }; `
+
 // flush writes what the host still has in memory to its disk.
 func (h *sshHost) flush(ctx context.Context, extra []string, dir string) error {
-	return h.run(ctx, extra, `sync -f -- "$1" || sync`, path.Join(h.dir, dir))
+	return h.run(ctx, extra, hostSync+`written "$1"`, path.Join(h.dir, dir))
 }
 
 // rename gives a tree its final name, which must be free, and makes that last.
+// Where it cannot be made to last the tree goes back, and is no backup.
 func (h *sshHost) rename(ctx context.Context, extra []string, from, to string) error {
-	return h.run(ctx, extra, `test ! -e "$2" && mv -- "$1" "$2" && { sync -f -- "$2" || sync; }`, path.Join(h.dir, from), path.Join(h.dir, to))
+	return h.run(ctx, extra, hostSync+`test ! -e "$2" && mv -- "$1" "$2" && { written "$2" || { mv -- "$2" "$1"; false; }; }`,
+		path.Join(h.dir, from), path.Join(h.dir, to))
 }
 
 // quote makes one word of a POSIX shell.
