@@ -97,7 +97,7 @@ func (a *app) restore(ctx context.Context, o restoreOptions, name string, paths 
 		return r.refused
 	case err != nil:
 		if r.begun && ctx.Err() != nil {
-			err = hint{err, "what was restored so far stays; the same command goes on from there"}
+			err = hint{err, "what was restored so far stays; the same command brings back all of it"}
 		}
 		return err
 	}
@@ -113,6 +113,7 @@ type restoring struct {
 	agreed  bool  // the question was answered with yes
 	refused error // or otherwise
 	begun   bool
+	over    bool // there were files before, whose content nobody vouches for
 	result  restored
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -54,12 +55,14 @@ func (r *restoring) ask(ctx context.Context, parts []part, asked int) error {
 	if r.agreed {
 		return nil
 	}
-	r.agreed = true
+	r.agreed, r.over = true, r.options.inPlace
 	if os.Geteuid() != 0 {
 		r.say("note: without root the owners of files are not restored")
 	}
 	if !r.options.inPlace {
-		if list, err := os.ReadDir(parts[0].to); err == nil && len(list) > 0 {
+		list, err := os.ReadDir(parts[0].to)
+		r.over = len(list) > 0 || err != nil && !errors.Is(err, os.ErrNotExist)
+		if len(list) > 0 {
 			r.say("note: %s is not empty; files of the same name are replaced, nothing is deleted", printable(parts[0].to))
 		}
 		return os.MkdirAll(parts[0].to, 0o755) // where that fails, no other copy helps

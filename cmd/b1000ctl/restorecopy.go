@@ -20,7 +20,7 @@ func (r *restoring) copy(ctx context.Context, s source, parts []part) error {
 		defer bars.Close()
 	}
 	for _, p := range parts {
-		request := store.Restore{Paths: p.names, To: p.to, Afresh: r.options.inPlace}
+		request := store.Restore{Paths: p.names, To: p.to, Afresh: r.over}
 		show, end := func(store.Progress) {}, func(error) {}
 		if bars != nil {
 			task := bars.Start(s.Dest.Name, p.to)
