@@ -23,6 +23,9 @@ func (s *Section) check() {
 		case s.Has(key):
 			s.checkValue(option)
 		}
+		if option != nil {
+			s.checkOnce(option)
+		}
 	}
 	for i := range tables[s.Kind] {
 		option := &tables[s.Kind][i]
@@ -31,6 +34,32 @@ func (s *Section) check() {
 		}
 	}
 	s.checkPasswords()
+}
+
+// checkOnce refuses an option that is given again with another value: the last
+// one counts, so that what the others say would be left out without a word.
+func (s *Section) checkOnce(option *Option) {
+	var lines []string
+	differ := false
+	last := s.Raw(option.Name)
+	for i := range s.values {
+		if v := &s.values[i]; v.name == option.Name {
+			lines = append(lines, strconv.Itoa(v.line))
+			differ = differ || v.value != last
+		}
+	}
+	if !differ {
+		return
+	}
+	times := "twice"
+	if len(lines) > 2 {
+		times = fmt.Sprintf("%d times", len(lines))
+	}
+	remedy := "keep one of them"
+	if option.list() {
+		remedy = "write one line, continued by indented ones"
+	}
+	s.fault(option.Name, fmt.Sprintf("given %s, lines %s and %s; %s", times, strings.Join(lines[:len(lines)-1], ", "), lines[len(lines)-1], remedy))
 }
 
 // variant is the direction or type, or "" where it is missing or wrong.

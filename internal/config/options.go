@@ -153,6 +153,15 @@ func (o *Option) canonical(value string) string {
 	return value
 }
 
+// list says that the option holds several values.
+func (o *Option) list() bool {
+	switch o.Kind {
+	case WordList, PathList, NameList, EnumList, Regexps, DestList, ArgList:
+		return true
+	}
+	return false
+}
+
 // Split takes the value of a list apart.
 func (o Option) Split(value string) ([]string, error) {
 	switch o.Kind {
