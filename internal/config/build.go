@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strings"
@@ -89,11 +90,11 @@ func newDest(s *Section) *Dest {
 		s.fault("rsync_options", err.Error())
 	}
 	d.RsyncOptions = options
-	if message := pathFault(d.Path); d.Type == "active" && d.Path != "" && message != "" {
+	if message := pathFault(d.Path); d.Path != "" && message != "" && (d.Type == "active" || holdsPassword(d.Path)) {
 		s.fault("path", message)
 	}
-	if d.Type == "restic" && d.Password == "" && d.PasswordFile == "" && d.EnvironmentFile == "" {
-		s.fault("", "a restic repository needs a password_file or an environment_file")
+	if holdsPassword(d.Path) {
+		d.Path = "" // so that nothing prints it
 	}
 	if strings.HasPrefix(d.Path, "b1000://") {
 		for _, key := range []string{"tls_cert", "tls_key", "tls_ca"} {
@@ -106,6 +107,21 @@ func newDest(s *Section) *Dest {
 	return d
 }
 
+// hostAndPort is what stands before the first slash of an URL.
+var hostAndPort = regexp.MustCompile(`^(.*@)?(\[[^]]+\]|[^][:]+)(:[0-9]*)?$`)
+
+// holdsPassword reports whether a place names a password with the user, as
+// rsync://user:password@host and user:password@host:/dir. rsync knows no such form.
+func holdsPassword(place string) bool {
+	_, rest, url := strings.Cut(place, "://")
+	if !url {
+		rest = place
+	}
+	authority, _, _ := strings.Cut(rest, "/")
+	at := strings.LastIndex(authority, "@")
+	return at >= 0 && strings.Contains(authority[:at], ":") && (url || strings.Contains(authority[at:], ":"))
+}
+
 // pathFault says why an active destination cannot be stored at, "" for nothing.
 func pathFault(path string) string {
 	scheme, rest, url := strings.Cut(path, "://")
@@ -113,10 +129,15 @@ func pathFault(path string) string {
 	switch {
 	case strings.HasPrefix(path, "-") || strings.ContainsAny(path, "\x00\t"):
 		return "is not a place to store at"
+	case holdsPassword(path):
+		return "holds a password, which everybody would see; write password_file"
 	case url && (scheme == "rsync" || scheme == "b1000"):
 		host, module, _ := strings.Cut(rest, "/")
 		if host == "" || strings.HasPrefix(host, "-") {
 			return "names no host after " + scheme + "://"
+		}
+		if !hostAndPort.MatchString(host) {
+			return "names no port after the colon; write " + scheme + "://host:port"
 		}
 		if scheme == "rsync" && strings.Trim(module, "/") == "" {
 			return "names no module; write rsync://host/module"

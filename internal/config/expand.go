@@ -43,8 +43,8 @@ var errRuntime = errors.New("known only while a job runs")
 // Expand returns the option's value with every $name replaced: by the value in
 // runtime, which is not expanded further, else by that of the same section, else
 // by that of [global], else by the default of either. Where the option is not
-// set its default is returned. An unknown name, a circle of names and a run-time
-// name that runtime lacks are errors.
+// set its default is returned. An unknown name, a circle of names, a run-time
+// name that runtime lacks, and a password in an option that is printed are errors.
 func (s *Section) Expand(key string, runtime map[string]string) (string, error) {
 	if s == nil {
 		return "", nil
@@ -143,10 +143,19 @@ func (e *expansion) resolve(ref string, path []string) (string, error) {
 	if !ok {
 		return "", errors.New(s.unknown(ref))
 	}
+	if s.secret(name) && !s.secret(path[0]) {
+		return "", fmt.Errorf("$%s: a password must not be referred to", ref)
+	}
 	if e.left--; e.left < 0 {
 		return "", nil
 	}
 	return e.expand(text, append(slices.Clone(path), name))
+}
+
+// secret reports whether an option is one that is never printed.
+func (s *Section) secret(name string) bool {
+	option := lookup(s.Kind, name)
+	return option != nil && option.Kind == Secret
 }
 
 // unknown is the message for a name that stands for nothing.

@@ -21,9 +21,15 @@ var (
 	shellPlace  = regexp.MustCompile(`^(?:[^-/:@\s][^/:@\s]*@)?(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9][-_.A-Za-z0-9]*):`)
 )
 
+// errPassword is for a location, whose text is told.
+var errPassword = errors.New("holds a password, which everybody would see; let the other host know this one by address, ssh key or certificate")
+
 // ParseLocation reads rsync://[user@]host[:port]/module[/path] and
 // [user@]host:path.
 func ParseLocation(s string) (Location, error) {
+	if holdsPassword(s) {
+		return Location{}, errPassword
+	}
 	for _, form := range []*regexp.Regexp{daemonPlace, shellPlace} {
 		m := form.FindStringSubmatch(s)
 		if m == nil || form == shellPlace && (strings.Contains(s, "://") || strings.HasPrefix(s[len(m[0]):], ":")) {
@@ -101,6 +107,11 @@ func (j *Job) checkPull() {
 	if len(j.Hosts) > 1 && !slices.Contains(s.Refs("include"), "client") && s.Has("include") {
 		s.fault("include", "is the same for all hosts; write $client for the name of each")
 	}
+	for _, key := range []string{"report_source", "include"} {
+		if s.runtimeDependent(key) && slices.ContainsFunc(strings.Fields(s.Raw(key)), holdsPassword) {
+			s.fault(key, errPassword.Error())
+		}
+	}
 	if s.Has("report_source") && !s.runtimeDependent("report_source") {
 		if _, err := ParseLocation(s.Text("report_source")); err != nil {
 			s.fault("report_source", err.Error())
@@ -109,7 +120,7 @@ func (j *Job) checkPull() {
 	if j.TLSCert+j.TLSKey+j.TLSCA != "" {
 		for _, key := range []string{"report_source", "include"} {
 			for _, word := range strings.Fields(s.Raw(key)) {
-				if s.Has(key) && !strings.HasPrefix(word, "rsync://") && !strings.HasPrefix(word, "$") {
+				if !strings.HasPrefix(word, "rsync://") && !strings.HasPrefix(word, "$") && !holdsPassword(word) {
 					s.fault(key, word+" is not reached by TLS; write rsync://host/module")
 				}
 			}

@@ -54,9 +54,13 @@ func TestPathsToStoreAt(t *testing.T) {
 		"b1000://host": "", "b1000://host:4200": "", "rsync://[::1]:873/m": "",
 		"srv": "wants", "./x:y": "wants", "host:": "wants", ":/dir": "wants", "host::module": "names a module",
 		"rsync://host": "names no module", "rsync:///m": "names no host", "b1000://": "names no host", "rsync://-x/m": "names no host",
+		"rsync://host:/m": "", "rsync://a@b@host/m": "", "host:a@b": "", "/srv/a:b@c:d": "",
+		"rsync://user:canary@host/m": "write password_file", "rsync://user:@host/m": "write password_file", "rsync://user:ca@nary@[::1]:873/m": "write password_file",
+		"b1000://user:canary@host": "write password_file", "user:canary@host:/dir": "write password_file", "http://user:canary@host/": "write password_file",
+		"rsync://user:can/ary@host/m": "names no port", "rsync://host:x/m": "names no port",
 		"http://host/": "http:// is not known", "ssh://host/dir": "write host:/directory", "-e sh": "is not a place",
 	} {
-		if got := pathFault(path); (got == "") != (want == "") || !strings.Contains(got, want) {
+		if got := pathFault(path); (got == "") != (want == "") || !strings.Contains(got, want) || strings.Contains(got, "can") {
 			t.Errorf("%s: got %q, want %q", path, got, want)
 		}
 	}
