@@ -96,6 +96,12 @@ func newDest(s *Section) *Dest {
 	if holdsPassword(d.Path) {
 		d.Path = "" // so that nothing prints it
 	}
+	if filepath.IsAbs(d.Path) && slices.Contains(d.RsyncOptions, "--fake-super") {
+		s.fault("rsync_options", "--fake-super would change what is read of the source as well; write -M--fake-super")
+	}
+	if d.Type == "restic" && d.Password == "" && d.PasswordFile == "" && d.EnvironmentFile == "" {
+		s.fault("", "a restic repository needs a password_file or an environment_file")
+	}
 	if strings.HasPrefix(d.Path, "b1000://") {
 		for _, key := range []string{"tls_cert", "tls_key", "tls_ca"} {
 			if !s.Has(key) {

@@ -92,14 +92,17 @@ func destWanted(direction string) string {
 	return "that is for passive jobs only"
 }
 
-// checkDelete keeps --delete away from full backups, where it could only harm.
+// checkDelete keeps --delete away from full backups, where it could only harm,
+// and from exclude_regex, for which rsync gets a list of files: it then knows of
+// no directory as a whole, and deletes nothing.
 func (j *Job) checkDelete(d *Dest) {
-	if j.Type != "full" {
-		return
-	}
 	for _, option := range d.RsyncOptions {
-		if isDelete(option) {
+		switch {
+		case !isDelete(option):
+		case j.Type == "full":
 			j.section.fault("dest", fmt.Sprintf("rsync_options of %s has %s, which is for jobs of type sync", d.Name, option))
+		case j.section.Has("exclude_regex"):
+			j.section.fault("exclude_regex", fmt.Sprintf("with it %s, in rsync_options of %s, deletes nothing; use exclude", option, d.Name))
 		}
 	}
 }

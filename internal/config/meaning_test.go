@@ -119,7 +119,7 @@ func TestEveryOptionReachesItsField(t *testing.T) {
 		"streams":    len(j.Streams) == 2 && j.Streams[1].Text("type") == "mongodb" && j.Streams[0].Bool("allow_empty") && j.Streams[0].Duration("timeout") == time.Hour,
 		"passive":    p.Listen == "0.0.0.0:4300" && p.Share == "/srv/share" && p.OnDemand && p.TLSCA == "/etc/b1000/tls/ca.pem" && p.Dests[0].Dests[0].Timeout == 2*time.Minute,
 		"dest":       a.Verbosity == 3 && a.Compress == "zstd" && a.BWLimit == "1.5m" && a.MaxCopies == 2 && a.Split == 4 && slices.Equal(a.Exclude, []string{"*.bak"}),
-		"rsync":      slices.Equal(a.RsyncOptions, []string{"--checksum", "-M--fake-super", "--delete-after"}),
+		"rsync":      slices.Equal(a.RsyncOptions, []string{"--checksum", "-M--fake-super", "--no-whole-file"}),
 		"keep":       a.Keep == Keep{7, 7, 5, 12, 3, 48 * time.Hour, true},
 		"credential": a.PasswordFile == "/run/credentials/b1000/storage",
 		"mysql":      m.Port == 3307 && m.TLS == "yes" && m.PasswordFile != "",

@@ -65,3 +65,24 @@ func TestPathsToStoreAt(t *testing.T) {
 		}
 	}
 }
+
+// What rsync would do to a destination without a word is told before.
+func TestRsyncOptionsThatDoNotFit(t *testing.T) {
+	for _, tt := range []struct{ name, path, options, job, want string }{
+		{"a sync that deletes", "/d", "--delete", "type = sync", ""},
+		{"a sync that leaves out", "/d", "--checksum", "type = sync\nexclude_regex = x", ""},
+		{"a sync that does both", "/d", "--checksum --delete-after", "type = sync\nexclude_regex = x", "[job:j] exclude_regex: with it --delete-after, in rsync_options of d, deletes nothing; use exclude"},
+		{"faked on this host", "/d", "--fake-super", "type = full", "[dest:d] rsync_options: --fake-super would change what is read of the source as well; write -M--fake-super"},
+		{"faked there only", "/d", "-M--fake-super", "type = full", ""},
+		{"faked there only, at length", "/d", "--remote-option=--fake-super", "type = full", ""},
+		{"faked elsewhere", "host:/d", "-M--fake-super", "type = full", ""},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			c, problems := loadText(t, "[dest:d]\ntype = active\npath = "+tt.path+"\nrsync_options = "+tt.options+"\n[job:j]\ndirection = push\ndest = d\ninclude = /a\n"+tt.job+"\n")
+			got := lines(problems, "")
+			if !strings.Contains(got, tt.want) || (got == "") != (tt.want == "") || (tt.want == "") != (len(c.Job("j").Problems) == 0) {
+				t.Errorf("got %s", got)
+			}
+		})
+	}
+}
