@@ -116,7 +116,8 @@ func TestIDTellsMachinesApart(t *testing.T) {
 		}
 		return r.ID()
 	}
-	if id("a") == id("b") || id("a") != id("a") || len(id("a")) != 10 {
-		t.Errorf("ids %s, %s", id("a"), id("b"))
+	a, again, b := id("a"), id("a"), id("b")
+	if a == b || a != again || len(a) != 10 {
+		t.Errorf("ids %s, %s, %s", a, again, b)
 	}
 }
