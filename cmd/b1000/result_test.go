@@ -40,6 +40,18 @@ func (s *site) agree(out, job, instance string, status report.Status) {
 	s.Errorf("no row of %s", report.JobName(job, instance))
 }
 
+// instead adds options to a section in the place of those of the same names.
+func instead(section, options string) string {
+	var out strings.Builder
+	for line := range strings.Lines(section) {
+		name, _, _ := strings.Cut(line, " = ")
+		if !strings.HasPrefix(options, name+" = ") {
+			out.WriteString(line)
+		}
+	}
+	return out.String() + options + "\n"
+}
+
 var statusOf = map[int]report.Status{0: report.OK, 1: report.Failed, 3: report.Warning, 130: report.Failed}
 
 // INCIDENTS, first row: one result, told everywhere; and what ended badly has
@@ -92,7 +104,7 @@ func TestOneResultForEachKindOfFailure(t *testing.T) {
 				s.rsyncThat(tt.rsync)
 				s.write("etc/changed", "since the first run\n")
 			}
-			s.config(dest("gone", s.dir+"/gone"), job, "dest = hd\ninclude = DIR/etc\nkeep = 1\n", tt.job, "\n")
+			s.config(dest("gone", s.dir+"/gone"), instead(job+"dest = hd\ninclude = DIR/etc\nkeep = 1\n", tt.job))
 			out := s.b1000(tt.exit)
 			s.agree(out, "etc", "", statusOf[tt.exit])
 			s.has(out, tt.says...)
