@@ -26,6 +26,9 @@ func giveCertificate(t *testing.T, h *testhost.Host, ca *mtlstest.CA, trusted, n
 
 // fetches makes a host one that fetches from the client.
 func fetches(h *testhost.Host, lines string) {
+	if !strings.Contains(lines, "report_poll_retries") {
+		lines = "report_poll_retries = 30\n" + lines
+	}
 	h.Write("/etc/b1000/b1000.cfg", `[dest:local]
 type = active
 path = /srv/stor1/b1000
@@ -36,7 +39,6 @@ dest = local
 report_source = rsync://web1:8730/reports
 copy_retries = 0
 report_poll_wait = 1
-report_poll_retries = 30
 include = rsync://web1:8730/share
 `+lines, 0o600)
 }
