@@ -54,13 +54,17 @@ func (h *Host) furnish() error {
 			return err
 		}
 	}
-	wants, err := filepath.Glob(h.path("etc/systemd/system/*.wants"))
-	if err != nil {
-		return err
-	}
-	for _, dir := range wants {
-		if err := os.RemoveAll(dir); err != nil {
+	// What the machine starts, and what is installed on it of ours.
+	for _, pattern := range []string{"etc/systemd/system/*.wants", "usr/lib/systemd/system/b1000*", "usr/lib/systemd/system-generators/b1000*",
+		"etc/systemd/system/b1000*", "usr/bin/b1000*", "usr/local/bin/b1000*", "usr/lib/tmpfiles.d/b1000*", "usr/lib/systemd/catalog/b1000*"} {
+		found, err := filepath.Glob(h.path(pattern))
+		if err != nil {
 			return err
+		}
+		for _, path := range found {
+			if err := os.RemoveAll(path); err != nil {
+				return err
+			}
 		}
 	}
 	files := map[string]string{
