@@ -10,7 +10,7 @@ LDFLAGS = -s -w -X b1000/internal/host.Version=$(VERSION)
 
 # What the programs need to run, what the tests need, what the benchmark needs.
 RUN_PACKAGES = rsync
-CHECK_PACKAGES = $(RUN_PACKAGES) acl attr dbus e2fsprogs iproute2 mariadb-server openssh-client openssh-server procps prometheus python3 shellcheck systemd systemd-container systemd-sysv util-linux
+CHECK_PACKAGES = $(RUN_PACKAGES) acl attr dbus e2fsprogs iproute2 kmod mariadb-server openssh-client openssh-server procps prometheus python3 shellcheck systemd systemd-container systemd-sysv util-linux
 BENCH_PACKAGES = $(RUN_PACKAGES) borgbackup e2fsprogs python3 rsnapshot util-linux
 
 .PHONY: build install demo check test lint bench clean demo-setup check-setup bench-setup
