@@ -129,6 +129,12 @@ func lockDir(dir string) (*os.File, error) {
 	return f, nil
 }
 
+// unlock gives a lock back. Unlocked by itself, as a child of ours between fork
+// and exec may have the file too.
+func unlock(f *os.File) error {
+	return errors.Join(unix.Flock(int(f.Fd()), unix.LOCK_UN), f.Close())
+}
+
 func (s *local) Show(ctx context.Context, e Entry, p string, each func(rsync.Entry)) error {
 	return show(ctx, s.source(), e, p, each)
 }
@@ -160,7 +166,7 @@ func (s *local) reading(e Entry) (done func(), err error) {
 		f.Close()
 		return nothing, fmt.Errorf("%s is being written or deleted right now", e.Location)
 	}
-	return func() { f.Close() }, nil
+	return func() { unlock(f) }, nil
 }
 
 func (s *local) source() source { return source{root: s.Path, top: s.Path} }
@@ -178,7 +184,7 @@ func (s *local) Delete(ctx context.Context, e Entry) error {
 	case err != nil:
 		return err
 	default:
-		defer lock.Close()
+		defer unlock(lock)
 	}
 	doomed := filepath.Join(filepath.Dir(tree), deletingPrefix+e.Base)
 	if err == nil && tree != doomed {

@@ -91,7 +91,7 @@ func (b *localBackup) putAside() error {
 	if err != nil {
 		return err
 	}
-	b.lock.Close()
+	unlock(b.lock)
 	b.lock = lock
 	return nil
 }
@@ -220,10 +220,11 @@ func (b *localBackup) clear() {
 
 func (b *localBackup) Close() error {
 	var errs []error
-	for _, f := range []*os.File{b.lock, b.disk} {
-		if f != nil {
-			errs = append(errs, f.Close())
-		}
+	if b.lock != nil {
+		errs = append(errs, unlock(b.lock))
+	}
+	if b.disk != nil {
+		errs = append(errs, b.disk.Close())
 	}
 	return errors.Join(errs...)
 }
