@@ -21,7 +21,7 @@ var may = map[string]string{
 	"internal/rsync":                "process",
 	"internal/rsync/rsynctest":      "",
 	"internal/snapshot":             "",
-	"internal/store":                "process report rsync snapshot",
+	"internal/store":                "mtls process report rsync snapshot",
 	"internal/retention":            "report",
 	"internal/run":                  "plan process report retention store",
 	"internal/reportfile":           "report",

@@ -16,6 +16,7 @@ import (
 
 	"b1000/internal/config"
 	"b1000/internal/delivery"
+	"b1000/internal/mtls"
 	"b1000/internal/plan"
 	"b1000/internal/report"
 	"b1000/internal/run"
@@ -75,6 +76,7 @@ func (h *Host) Store(d *config.Dest) (store.Store, error) {
 	return store.Open(store.Settings{
 		Name: d.Name, Path: d.Path, PasswordFile: os.ExpandEnv(d.PasswordFile), Password: d.Password, Compress: d.Compress,
 		BWLimit: d.BWLimit, Split: d.Split, Extra: d.RsyncOptions, Host: h.Name,
+		TLS: mtls.Files{Cert: os.ExpandEnv(d.TLSCert), Key: os.ExpandEnv(d.TLSKey), CA: os.ExpandEnv(d.TLSCA)}, Repository: d.Repository, EnvironmentFile: os.ExpandEnv(d.EnvironmentFile),
 	})
 }
 

@@ -192,6 +192,10 @@ func (f fakeStore) Tree(ctx context.Context, _ store.Tree) (store.Result, error)
 	return store.Result{Files: 1}, err
 }
 
+func (f fakeStore) Stream(context.Context, store.Stream, io.Reader) (report.Stream, error) {
+	return report.Stream{}, errBroken
+}
+
 func (f fakeStore) Commit(context.Context, report.Manifest) (string, error) {
 	f.s.mu.Lock()
 	defer f.s.mu.Unlock()

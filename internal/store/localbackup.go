@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -176,6 +177,10 @@ func (b *localBackup) copyRest(ctx context.Context, t Tree, list string, bytes i
 	res.Sent = r.Literal
 	res.Warnings = append(res.Warnings, resultOf(r).Warnings...)
 	return err
+}
+
+func (b *localBackup) Stream(context.Context, Stream, io.Reader) (report.Stream, error) {
+	return report.Stream{}, errStreams
 }
 
 // Commit makes the backup exist: first the manifest, then everything reaches

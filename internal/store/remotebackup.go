@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"io"
 	"path"
 	"slices"
 	"strings"
@@ -131,6 +132,10 @@ func (b *remoteBackup) Tree(ctx context.Context, t Tree) (Result, error) {
 
 func (b *remoteBackup) putManifest(ctx context.Context, m report.Manifest) error {
 	return b.store.putManifest(ctx, b.folder, b.target.Base, m)
+}
+
+func (b *remoteBackup) Stream(context.Context, Stream, io.Reader) (report.Stream, error) {
+	return report.Stream{}, errStreams
 }
 
 // Commit uploads the manifest that says complete: the last thing sent. Over ssh

@@ -11,11 +11,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"io/fs"
 	"regexp"
 	"slices"
 	"strings"
 	"time"
 
+	"b1000/internal/mtls"
 	"b1000/internal/report"
 	"b1000/internal/rsync"
 )
@@ -32,6 +35,10 @@ type Settings struct {
 	Extra        []string // further rsync options
 	Host         string   // this host, to know its own legacy backups
 	TempDir      string   // for short-lived files; "" the system's
+
+	TLS             mtls.Files // of this host, for b1000://
+	Repository      string     // of restic, instead of Path
+	EnvironmentFile string     // of restic: NAME=value lines
 }
 
 // Store keeps backups. Its methods may be called from several goroutines.
@@ -57,11 +64,18 @@ type Store interface {
 	Probe(ctx context.Context) error
 }
 
-// Backup is one that is being made.
+// Backup is one that is being made: a tree, streams, or both, the tree first.
 type Backup interface {
 	// Tree copies directory trees. After a failure it may be called again and
 	// takes up what is already there.
 	Tree(ctx context.Context, t Tree) (Result, error)
+	// Stream stores what r delivers, to its end, as a regular file of the backup.
+	// r returns io.EOF only when all that it has delivered is known to be good; any
+	// other error of it is Stream's, and nothing of that stream becomes part of a
+	// backup. It returns size and SHA-256 of what is stored now, found out from what
+	// is stored as far as the place allows; who calls compares. It may be called for
+	// several streams at once, and again after a failure.
+	Stream(ctx context.Context, s Stream, r io.Reader) (report.Stream, error)
 	// Commit makes the backup exist. The manifest says what it is; Commit fills
 	// in its state. It returns where the backup is.
 	Commit(ctx context.Context, m report.Manifest) (location string, err error)
@@ -95,6 +109,15 @@ type Tree struct {
 	Nice         []string
 	Stall        time.Duration
 	Hooks        rsync.Hooks
+}
+
+// Stream says what a stream is stored as.
+type Stream struct {
+	Name    string // within the backup, as "dump.sql" or "etc/queue"; its directories are made where missing
+	Mode    fs.FileMode
+	ModTime time.Time
+	BWLimit string
+	Stall   time.Duration // how long the place may take nothing; 0 for the store's own limit
 }
 
 // Fetch is what one rsync fetches.
@@ -159,6 +182,9 @@ func Hopeless(err error) bool {
 type CommittedError struct{ Entry Entry }
 
 func (e *CommittedError) Error() string { return e.Entry.Location + " is complete already" }
+
+// errStreams is returned where streams cannot be stored.
+var errStreams = errors.New("streams are not stored here by this version")
 
 // ErrTooFew is returned by Tree for a source with less files than MinFiles.
 var ErrTooFew = errors.New("has less files than min_files asks for")
