@@ -2,6 +2,7 @@ package process
 
 import (
 	"bytes"
+	"io"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -73,4 +74,16 @@ func (l *lines) tail() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return strings.TrimSpace(strings.ToValidUTF8(string(l.last), "?"))
+}
+
+// counted hands on what is written, and counts it as a sign of life.
+type counted struct {
+	to   io.Writer
+	seen *atomic.Uint64
+}
+
+func (c *counted) Write(p []byte) (int, error) {
+	n, err := c.to.Write(p)
+	c.seen.Add(uint64(n))
+	return n, err
 }

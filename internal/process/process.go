@@ -25,6 +25,7 @@ type Command struct {
 	Env    []string          // the whole environment
 	Stdin  io.Reader         // nil: nothing to read
 	Stdout func(line string) // nil: thrown away; called from one goroutine
+	Output io.Writer         // instead of Stdout: gets standard output as it is
 	Stderr func(line string) // nil: thrown away, but for the end that errors carry
 
 	// Files are inherited as descriptors 3, 4 …, so that a lock on one of them
@@ -141,6 +142,9 @@ func (c Command) build(ctx context.Context) (*exec.Cmd, *lines, *lines) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	out, errs := newLines(c.Stdout), newLines(c.Stderr)
 	cmd.Stdout, cmd.Stderr = out, errs
+	if c.Output != nil {
+		cmd.Stdout = &counted{to: c.Output, seen: &out.seen}
+	}
 	// The command itself is killed by Wait after WaitDelay, the rest of its
 	// group by endGroup.
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGTERM) }
