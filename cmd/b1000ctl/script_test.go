@@ -31,6 +31,7 @@ type serverKey struct{}
 //	daemon start|stop  an rsync daemon over $WORK/net, at $URL; stopped as a power cut would
 //	field PATH WANT    the JSON on standard output has that value at a path such as backups.0.id
 //	setfield VAR PATH  put the value at a path into a variable
+//	rot FILE           one byte of the file changes; its time does not
 //	same DIR DIR       both trees are equal in content, names, modes, owners, times and links
 func TestScript(t *testing.T) {
 	bin := t.TempDir()
@@ -53,7 +54,7 @@ func TestScript(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"config": fill, "field": field, "setfield": setField, "same": same,
+			"config": fill, "field": field, "setfield": setField, "same": same, "rot": rot,
 			"daemon": func(ts *testscript.TestScript, _ bool, args []string) { daemon(t, ts, args) },
 		},
 	})
@@ -139,4 +140,17 @@ func same(ts *testscript.TestScript, neg bool, args []string) {
 	if (len(out) == 0) == neg {
 		ts.Fatalf("%s and %s differ:\n%s", args[0], args[1], out)
 	}
+}
+
+// rot changes a file as a bad disk does.
+func rot(ts *testscript.TestScript, _ bool, args []string) {
+	if len(args) != 1 {
+		ts.Fatalf("usage: rot FILE")
+	}
+	info, err := os.Stat(args[0])
+	ts.Check(err)
+	text := []byte(ts.ReadFile(args[0]))
+	text[0] ^= 1
+	ts.Check(os.WriteFile(args[0], text, 0))
+	ts.Check(os.Chtimes(args[0], info.ModTime(), info.ModTime()))
 }

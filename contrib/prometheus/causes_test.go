@@ -70,6 +70,11 @@ func (s *site) cases() []alertCase {
 			cure:  func() { s.unblock("atm"); s.run(0, "-c"); s.well() },
 		},
 		{
+			alert: "B1000BackupDamaged", name: "a stored file has rotted",
+			cause: func() { s.verify(0); s.stored("127.0.0.1 locaxhost\n"); s.verify(1) },
+			cure:  func() { s.stored("127.0.0.1 localhost\n"); s.verify(0) },
+		},
+		{
 			alert: "B1000DestinationMissing", name: "a destination that went away",
 			cause: func() { s.config("dest = hd atm\nmax_age = 4s", ""); s.block("atm") },
 			again: func() { s.run(1) },

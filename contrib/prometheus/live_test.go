@@ -34,9 +34,9 @@ func must(t *testing.T, err error) {
 // site is a host with b1000 whose metrics a Prometheus watches.
 type site struct {
 	*testing.T
-	dir, program string
-	api          string
-	timers       prometheus.Gauge // 1 when the timer of etc is active
+	dir, program, ctl string
+	api               string
+	timers            prometheus.Gauge // 1 when the timer of etc is active
 }
 
 // textfile is node_exporter's own collector.
@@ -60,8 +60,11 @@ func newSite(t *testing.T) *site {
 	}
 	s.write("etc/hosts", "127.0.0.1 localhost\n")
 	s.program = filepath.Join(s.dir, "b1000")
-	if out, err := exec.Command("go", "build", "-o", s.program, "b1000/cmd/b1000").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
+	s.ctl = s.program + "ctl"
+	for _, program := range []string{s.program, s.ctl} {
+		if out, err := exec.Command("go", "build", "-o", program, "b1000/cmd/"+filepath.Base(program)).CombinedOutput(); err != nil {
+			t.Fatalf("%v\n%s", err, out)
+		}
 	}
 	exporter := httptest.NewServer(s.exporter())
 	t.Cleanup(exporter.Close)
@@ -152,13 +155,36 @@ func (s *site) command(args ...string) *exec.Cmd {
 // run runs b1000, which has to end with that status.
 func (s *site) run(status int, args ...string) {
 	s.Helper()
-	out, err := s.command(args...).CombinedOutput()
+	s.end(status, s.command(args...))
+}
+
+// verify lets b1000ctl verify the last backups.
+func (s *site) verify(status int) {
+	s.Helper()
+	s.end(status, exec.Command(s.ctl, "-f", s.dir+"/b1000.cfg", "verify"))
+}
+
+// stored writes into the file of the last backup, keeping its time.
+func (s *site) stored(text string) {
+	s.Helper()
+	files, err := filepath.Glob(s.dir + "/hd/etc/*/*/etc/hosts")
+	must(s.T, err)
+	file := files[len(files)-1]
+	info, err := os.Stat(file)
+	must(s.T, err)
+	must(s.T, os.WriteFile(file, []byte(text), 0o644))
+	must(s.T, os.Chtimes(file, time.Time{}, info.ModTime()))
+}
+
+func (s *site) end(status int, cmd *exec.Cmd) {
+	s.Helper()
+	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
 	if err != nil && !errors.As(err, &exit) {
 		s.Fatal(err)
 	}
 	if exit != nil && exit.ExitCode() != status || exit == nil && status != 0 {
-		s.Fatalf("b1000 %q: %v, want %d\n%s", args, err, status, out)
+		s.Fatalf("%q: %v, want %d\n%s", cmd.Args, err, status, out)
 	}
 }
 

@@ -173,6 +173,9 @@ func (m *measured) standing(j *config.Job, instance string, known measure) metri
 	for _, name := range destinations(j, instance, last.Good) {
 		g := last.Good[name]
 		d := metrics.Destination{Name: name, Success: g.Start, Files: g.Files, Bytes: g.Bytes, Pruned: known.pruned[name]}
+		if v, ok := last.Verified[name]; ok {
+			d.Checked, d.Damaged = v.At, v.Damaged
+		}
 		if known.unsaved != nil {
 			for _, c := range known.unsaved.Copies {
 				if c.Good() && c.Destination == name {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -41,6 +42,7 @@ type Standing struct {
 	Worst         string      // the destination whose last good copy is the oldest
 	WorstStart    time.Time   // of that copy's run; zero where there has been none
 	MaxAge        time.Duration
+	Damage        string    // what verify has found; "" for nothing
 	Next          time.Time // zero for none
 }
 
@@ -133,9 +135,21 @@ func (h *Host) standing(ctx context.Context, job *config.Job, instance string, l
 	if last != nil {
 		s.Last = &last.Run
 		s.copies(job, last.Good)
+		s.damage(last.Verified)
 	}
 	s.judge(job, now)
 	return s, cmp.Or(errs[2], errs[0], errs[1])
+}
+
+// damage takes what was found when a copy was verified last. A newer backup does
+// not undo it: it may be linked to the same files.
+func (s *Standing) damage(verified map[string]state.Verified) {
+	for _, name := range slices.Sorted(maps.Keys(verified)) {
+		if v := verified[name]; v.Damaged > 0 {
+			s.Damage = fmt.Sprintf("backup %s at %s is damaged, as was found on %s: %s", v.ID, name, v.At.Local().Format(time.DateTime), v.Damage)
+			return
+		}
+	}
 }
 
 // copies finds the newest good copy, and the destination that is the furthest
@@ -159,6 +173,8 @@ func (s *Standing) judge(job *config.Job, now time.Time) {
 	switch {
 	case len(job.Problems) > 0:
 		s.Condition, s.Reason = IsFailed, job.Problems[0].Error()
+	case s.Damage != "":
+		s.Condition, s.Reason = IsFailed, s.Damage
 	case s.Good != nil && s.MaxAge > 0 && !s.WorstStart.IsZero() && now.Sub(s.WorstStart) > s.MaxAge:
 		s.Condition = IsTooOld
 		s.Reason = fmt.Sprintf("no good backup at %s since %s", s.Worst, s.WorstStart.Local().Format(time.DateTime))

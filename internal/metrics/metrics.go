@@ -34,6 +34,7 @@ type Destination struct {
 	Bytes   int64
 	Pruned  *Pruned   // nil: as it was
 	Checked time.Time // when the stored data was verified last; zero: as it was
+	Damaged int64     // files that were found damaged then
 }
 
 // Pruned is what retention found and left at a destination.

@@ -44,7 +44,7 @@ func full() metrics.Job {
 			{Name: "later"},
 			{
 				Name: "hd", Success: start, Files: 12, Bytes: 5 << 40, Pruned: &metrics.Pruned{Snapshots: 7, At: after(60 * time.Second)},
-				Checked: after(-24 * time.Hour),
+				Checked: after(-24 * time.Hour), Damaged: 3,
 			},
 			{Name: "atm", Success: after(-24 * time.Hour), Files: 11, Bytes: 4096},
 		},

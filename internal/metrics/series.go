@@ -30,6 +30,7 @@ const (
 	snapshots    = "b1000_job_snapshots"
 	lastPrune    = "b1000_job_last_prune_timestamp_seconds"
 	lastVerify   = "b1000_job_last_verify_timestamp_seconds"
+	damaged      = "b1000_job_damaged_files"
 	keptRuns     = "b1000_job_kept_runs"
 	build        = "b1000_build_info"
 	valid        = "b1000_job_config_valid"
@@ -70,6 +71,8 @@ func help(name string) string {
 		return "When retention was last applied at a destination without an error."
 	case lastVerify:
 		return "When stored data was last compared with its digests at a destination."
+	case damaged:
+		return "Files of the backup verified last that are not what their digests say, at a destination."
 	case keptRuns:
 		return "Runs that wait for copies to be tried again (b1000 -c)."
 	case build:
@@ -175,6 +178,7 @@ func (j *Job) table() *table {
 		}
 		if !d.Checked.IsZero() {
 			t.add(lastVerify, epoch(d.Checked), at(d.Name)...)
+			t.add(damaged, float64(d.Damaged), at(d.Name)...)
 		}
 	}
 	return t

@@ -37,6 +37,8 @@ func (j *Job) takeOver(before map[string]*dto.MetricFamily) {
 		}
 		if at, ok := valueOf(before[lastVerify], d.Name); ok && d.Checked.IsZero() {
 			d.Checked = moment(at)
+			n, _ := valueOf(before[damaged], d.Name)
+			d.Damaged = int64(n)
 		}
 	}
 }

@@ -20,6 +20,8 @@ type Last struct {
 	// Good is the last committed copy at each destination, also of runs that
 	// failed elsewhere. Destinations that the job no longer has stay in it.
 	Good map[string]Good `json:"good"`
+	// Verified is the last verification at each destination.
+	Verified map[string]Verified `json:"verified,omitempty"`
 }
 
 // Good is a committed copy.

@@ -205,6 +205,9 @@ func (s *local) Delete(ctx context.Context, e Entry) error {
 		return err
 	}
 	for dir := filepath.Dir(tree); dir != filepath.Clean(s.Path); dir = filepath.Dir(dir) {
+		if filepath.Dir(dir) == filepath.Clean(s.Path) {
+			s.dropDigests(dir)
+		}
 		if os.Remove(dir) != nil { // not empty: there are other backups
 			break
 		}

@@ -176,7 +176,7 @@ func (s *remote) Delete(ctx context.Context, e Entry) error {
 		}
 	}
 	name := path.Base(e.Dir)
-	if err := s.remove(ctx, folder, "/"+name+"/***", "/"+manifestName(e.Base)); err != nil {
+	if err := s.remove(ctx, folder, "/"+name+"/***", "/"+manifestName(e.Base), "/"+digestsName(e.Base)); err != nil {
 		return err
 	}
 	if e.Day == "" {
