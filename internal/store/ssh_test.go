@@ -43,7 +43,7 @@ func startSSH(dir string) (shell string, stop func(), err error) {
 	}
 	port := l.Addr().(*net.TCPAddr).Port
 	l.Close()
-	sshd := fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s/host\nAuthorizedKeysFile %s/user.pub\nPidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin prohibit-password\nMaxStartups 100\nMaxSessions 100\n", port, dir, dir)
+	sshd := fmt.Sprintf("Port %d\nListenAddress 127.0.0.1\nHostKey %s/host\nAuthorizedKeysFile %s/user.pub\nPidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin prohibit-password\nMaxStartups 100\nMaxSessions 100\nSetEnv SHLVL=9\n", port, dir, dir)
 	client := fmt.Sprintf("Host b1000-test\nHostName 127.0.0.1\nPort %d\nUser root\nIdentityFile %s/user\nUserKnownHostsFile /dev/null\nStrictHostKeyChecking no\nLogLevel ERROR\nBatchMode yes\nControlMaster auto\nControlPath %s/mux\nControlPersist 20\n", port, dir, dir)
 	if err := errors.Join(os.MkdirAll("/run/sshd", 0o755), os.WriteFile(dir+"/sshd_config", []byte(sshd), 0o600), os.WriteFile(dir+"/ssh_config", []byte(client), 0o600)); err != nil {
 		return "", nil, err
