@@ -33,11 +33,17 @@ type program struct {
 }
 
 const usage = `usage: b1000d [-f FILE] passive JOB
+       b1000d [-f FILE] storage
 
-Listens for the host that fetches what the passive job JOB has prepared, and
-serves it the job's report files and its share. systemd starts it when somebody
-connects to b1000-passive@JOB.socket, which is there for each passive job with
-the option listen; started by hand it listens by itself.
+passive listens for the host that fetches what the passive job JOB has prepared,
+and serves it the job's report files and its share. systemd starts it when
+somebody connects to b1000-passive@JOB.socket, which is there for each passive
+job with the option listen.
+
+storage keeps the backups of other hosts as [storage] says, for the clients that
+have a file in clients_dir. systemd starts it by b1000-storage.socket.
+
+Started by hand either listens by itself.
 
   -f, --cfg FILE   configuration (B1000_CFG, or /etc/b1000/b1000.cfg)
   -h, --help       this help
@@ -50,6 +56,7 @@ exit status:
 
 example:
   b1000d passive ext
+  b1000d -f /etc/b1000/b1000.cfg storage
 `
 
 // Exit statuses.
@@ -105,6 +112,10 @@ func (p program) role(ctx context.Context, cfg string, args []string) error {
 		return p.passive(ctx, cfg, args[0])
 	case role == "passive":
 		return fmt.Errorf("%w: passive takes the name of one job\nhint: b1000d --help", errUsage)
+	case role == "storage" && len(args) == 0:
+		return p.storage(ctx, cfg)
+	case role == "storage":
+		return fmt.Errorf("%w: storage takes no arguments\nhint: b1000d --help", errUsage)
 	case role == "connect":
 		return p.connect(ctx, args)
 	}

@@ -70,12 +70,9 @@ func (h *Host) Store(d *config.Dest) (store.Store, error) {
 	if d.Type != "active" {
 		return nil, fmt.Errorf("destination %q: type %s is not supported by this version", d.Name, d.Type)
 	}
-	if strings.HasPrefix(d.Path, "b1000://") { // rsync would take it for a host behind ssh
-		return nil, fmt.Errorf("destination %q: b1000:// is not supported by this version", d.Name)
-	}
 	return store.Open(store.Settings{
 		Name: d.Name, Path: d.Path, PasswordFile: os.ExpandEnv(d.PasswordFile), Password: d.Password, Compress: d.Compress,
-		BWLimit: d.BWLimit, Split: d.Split, Extra: d.RsyncOptions, Host: h.Name,
+		Helper: beside("b1000d"), BWLimit: d.BWLimit, Split: d.Split, Extra: d.RsyncOptions, Host: h.Name,
 		TLS: mtls.Files{Cert: os.ExpandEnv(d.TLSCert), Key: os.ExpandEnv(d.TLSKey), CA: os.ExpandEnv(d.TLSCA)}, Repository: d.Repository, EnvironmentFile: os.ExpandEnv(d.EnvironmentFile),
 	})
 }

@@ -107,17 +107,24 @@ func (i *Identity) current() loaded {
 // certificate comes from the authority and bears one of the names; no names
 // admit nobody.
 func (i *Identity) Server(names []string) *tls.Config {
+	return i.Admitting(func(cert *x509.Certificate) error {
+		if Named(cert, names) == nil {
+			return fmt.Errorf("certificate of %s: not admitted; wanted is %s", Title(cert), orNobody(names))
+		}
+		return nil
+	})
+}
+
+// Admitting are the settings of an end that finds out for each peer whether it
+// is admitted: admit gets a certificate that is valid and comes from the
+// authority.
+func (i *Identity) Admitting(admit func(*x509.Certificate) error) *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS13, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		now := i.current()
 		return &tls.Config{
 			MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{now.cert},
 			ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: now.ca, SessionTicketsDisabled: true,
-			VerifyConnection: func(s tls.ConnectionState) error {
-				if Named(s.PeerCertificates[0], names) == nil {
-					return fmt.Errorf("certificate of %s: not admitted; wanted is %s", Title(s.PeerCertificates[0]), orNobody(names))
-				}
-				return nil
-			},
+			VerifyConnection: func(s tls.ConnectionState) error { return admit(s.PeerCertificates[0]) },
 		}, nil
 	}}
 }

@@ -26,6 +26,9 @@ import (
 // Beside each stands its manifest ".<base>.json". What is being written is
 // ".partial-<base>", what is being deleted ".deleting-<base>".
 const (
+	PartialPrefix  = partialPrefix
+	DeletingPrefix = deletingPrefix
+
 	partialPrefix  = ".partial-"
 	deletingPrefix = ".deleting-"
 	asideMark      = "~" // .partial-<base>~2 is an earlier attempt, kept until the next has taken what it holds

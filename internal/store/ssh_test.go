@@ -16,18 +16,27 @@ import (
 var remoteShell string
 
 func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "b1000-sshd-")
-	if err == nil {
-		var stop func()
-		if remoteShell, stop, err = startSSH(dir); err == nil {
-			code := m.Run()
-			stop()
-			os.RemoveAll(dir)
-			os.Exit(code)
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "b1000-store-")
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
 		}
-	}
-	fmt.Fprintln(os.Stderr, "sshd for the tests:", err)
-	os.Exit(1)
+		defer os.RemoveAll(dir)
+		shell, stop, err := startSSH(dir)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, "sshd for the tests:", err)
+			return 1
+		}
+		defer stop()
+		remoteShell = shell
+		if stop, err = startServer(dir); err != nil {
+			fmt.Fprintln(os.Stderr, "storage server for the tests:", err)
+			return 1
+		}
+		defer stop()
+		return m.Run()
+	}())
 }
 
 // startSSH starts a real sshd on a free port with throw-away keys in dir.

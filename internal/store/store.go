@@ -37,6 +37,7 @@ type Settings struct {
 	TempDir      string   // for short-lived files; "" the system's
 
 	TLS             mtls.Files // of this host, for b1000://
+	Helper          string     // b1000d, which rsync connects by to b1000://; "" the one in PATH
 	Repository      string     // of restic, instead of Path
 	EnvironmentFile string     // of restic: NAME=value lines
 }
@@ -213,13 +214,15 @@ func Open(s Settings) (Store, error) {
 	switch {
 	case strings.HasPrefix(s.Path, "/"):
 		return &local{Settings: s}, nil
+	case Served(s.Path):
+		return openServed(s)
 	case strings.HasPrefix(s.Path, "rsync://"):
 		return &remote{Settings: s, url: strings.TrimRight(s.Path, "/")}, nil
 	case sshPath.MatchString(s.Path):
 		m := sshPath.FindStringSubmatch(s.Path)
 		return &remote{Settings: s, url: strings.TrimRight(s.Path, "/"), ssh: &sshHost{login: m[1] + strings.Trim(m[2], "[]"), dir: m[3]}}, nil
 	}
-	return nil, fmt.Errorf("destination %q: path %q is none that this version can write to; use a directory, rsync://host/module or host:/dir", s.Name, s.Path)
+	return nil, fmt.Errorf("destination %q: path %q is none that this version can write to; use a directory, rsync://host/module, host:/dir or b1000://host", s.Name, s.Path)
 }
 
 // Remote reports whether the path is on another machine.

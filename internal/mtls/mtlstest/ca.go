@@ -8,6 +8,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"os"
 	"path/filepath"
@@ -15,8 +16,8 @@ import (
 	"time"
 )
 
-// CA is an authority that signs whatever it is asked to.
-type CA struct {
+// Maker is an authority that signs whatever it is asked to.
+type Maker struct {
 	File string // its certificate, PEM
 
 	dir  string
@@ -24,30 +25,63 @@ type CA struct {
 	key  *ecdsa.PrivateKey
 }
 
+// CA is a Maker for one test.
+type CA struct{ Maker }
+
 // New makes an authority with files of its own.
 func New(tb testing.TB, name string) *CA {
 	tb.Helper()
-	ca := &CA{dir: tb.TempDir(), key: newKey(tb)}
+	m, err := Make(tb.TempDir(), name)
+	must(tb, err)
+	return &CA{m}
+}
+
+// Make makes an authority whose files are in dir.
+func Make(dir, name string) (Maker, error) {
+	ca := Maker{dir: dir, File: filepath.Join(dir, "ca.pem")}
+	var err error
+	if ca.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		return ca, err
+	}
+	number, err := serial()
+	if err != nil {
+		return ca, err
+	}
 	template := &x509.Certificate{
-		SerialNumber: serial(tb), Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
+		SerialNumber: number, Subject: pkix.Name{CommonName: name}, IsCA: true, BasicConstraintsValid: true,
 		NotBefore: time.Now().Add(-48 * time.Hour), NotAfter: time.Now().Add(48 * time.Hour), KeyUsage: x509.KeyUsageCertSign,
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, ca.key.Public(), ca.key)
-	must(tb, err)
-	ca.cert, err = x509.ParseCertificate(der)
-	must(tb, err)
-	ca.File = filepath.Join(ca.dir, "ca.pem")
-	write(tb, ca.File, "CERTIFICATE", der)
-	return ca
+	if err != nil {
+		return ca, err
+	}
+	if ca.cert, err = x509.ParseCertificate(der); err != nil {
+		return ca, err
+	}
+	return ca, write(ca.File, "CERTIFICATE", der)
 }
 
 // Issue makes a certificate and its key, for either end of a connection. edit may
 // be nil.
 func (ca *CA) Issue(tb testing.TB, name string, edit func(*x509.Certificate)) (cert, key string) {
 	tb.Helper()
-	private := newKey(tb)
+	cert, key, err := ca.Sign(name, edit)
+	must(tb, err)
+	return cert, key
+}
+
+// Sign is Issue without a test.
+func (ca Maker) Sign(name string, edit func(*x509.Certificate)) (cert, key string, err error) {
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return "", "", err
+	}
+	number, err := serial()
+	if err != nil {
+		return "", "", err
+	}
 	template := &x509.Certificate{
-		SerialNumber: serial(tb), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
+		SerialNumber: number, Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
 	}
@@ -55,13 +89,15 @@ func (ca *CA) Issue(tb testing.TB, name string, edit func(*x509.Certificate)) (c
 		edit(template)
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, ca.cert, private.Public(), ca.key)
-	must(tb, err)
+	if err != nil {
+		return "", "", err
+	}
 	text, err := x509.MarshalPKCS8PrivateKey(private)
-	must(tb, err)
+	if err != nil {
+		return "", "", err
+	}
 	base := filepath.Join(ca.dir, template.SerialNumber.String())
-	write(tb, base+".pem", "CERTIFICATE", der)
-	write(tb, base+".key", "PRIVATE KEY", text)
-	return base + ".pem", base + ".key"
+	return base + ".pem", base + ".key", errors.Join(write(base+".pem", "CERTIFICATE", der), write(base+".key", "PRIVATE KEY", text))
 }
 
 // Expired makes a certificate one that was valid until an hour ago.
@@ -69,20 +105,10 @@ func Expired(c *x509.Certificate) {
 	c.NotBefore, c.NotAfter = time.Now().Add(-2*time.Hour), time.Now().Add(-time.Hour)
 }
 
-func newKey(tb testing.TB) *ecdsa.PrivateKey {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(tb, err)
-	return key
-}
+func serial() (*big.Int, error) { return rand.Int(rand.Reader, big.NewInt(1<<62)) }
 
-func serial(tb testing.TB) *big.Int {
-	n, err := rand.Int(rand.Reader, big.NewInt(1<<62))
-	must(tb, err)
-	return n
-}
-
-func write(tb testing.TB, path, kind string, der []byte) {
-	must(tb, os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600))
+func write(path, kind string, der []byte) error {
+	return os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: kind, Bytes: der}), 0o600)
 }
 
 func must(tb testing.TB, err error) {

@@ -1,0 +1,267 @@
+package storage
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"b1000/internal/report"
+	"b1000/internal/store"
+	"b1000/internal/wire"
+)
+
+// backup is one that a client is making.
+type backup struct {
+	token, client string
+	target        store.Target
+	place         store.Place
+
+	mu      sync.Mutex
+	used    time.Time
+	busy    int // transfers and streams at work
+	over    bool
+	filled  bool            // there may be something of an attempt before
+	streams []report.Stream // that are stored whole
+	trouble error           // why the server has cut what was sent
+}
+
+var (
+	namePattern = regexp.MustCompile(`^[A-Za-z0-9][-_.A-Za-z0-9]{0,199}$`)
+	dayPattern  = regexp.MustCompile(`^\d{4}-\d{2}-\d{2}-(Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day$`)
+	basePattern = regexp.MustCompile(`^[A-Za-z0-9][-_.A-Za-z0-9]{0,199}-\d{4}-\d{2}-\d{2}-(Mon|Tue|Wed|Thu|Fri|Sat|Sun)-\d{2}:\d{2}:\d{2}$`)
+	idPattern   = regexp.MustCompile(`^[0-9a-f]{1,64}$`)
+)
+
+// targetOf checks what a client wants to begin. Nothing in it may name a place
+// that is not the new backup's own.
+func targetOf(t wire.Target) (store.Target, error) {
+	m := t.Manifest
+	full := t.Day != ""
+	wrong := func(what, value string) error {
+		return &refusal{http.StatusBadRequest, fmt.Sprintf("%s %q is none that a backup could have", what, value)}
+	}
+	switch {
+	case !namePattern.MatchString(t.Job) || m.Job != t.Job:
+		return store.Target{}, wrong("job", t.Job)
+	case full && !dayPattern.MatchString(t.Day):
+		return store.Target{}, wrong("day", t.Day)
+	case full && !basePattern.MatchString(t.Base), !full && (!namePattern.MatchString(t.Base) || dayPattern.MatchString(t.Base)):
+		return store.Target{}, wrong("name", t.Base)
+	case !idPattern.MatchString(m.ID):
+		return store.Target{}, wrong("id", m.ID)
+	case full != (m.Type == "full"):
+		return store.Target{}, wrong("type", m.Type)
+	}
+	m.State = report.Incomplete
+	if _, err := report.ParseManifest(m.Encode()); err != nil {
+		return store.Target{}, &refusal{http.StatusBadRequest, err.Error()}
+	}
+	return store.Target{Job: t.Job, Day: t.Day, Base: t.Base, HardLink: t.HardLink, Manifest: m}, nil
+}
+
+// begin begins a backup. One of the same id that the client had begun before, and
+// whose connection it has lost, ends.
+func (s *Server) begin(c *call) error {
+	var asked wire.Target
+	if err := c.hear(&asked); err != nil {
+		return err
+	}
+	t, err := targetOf(asked)
+	if err != nil {
+		return err
+	}
+	if err := s.makeRoot(c.client); err != nil {
+		return err
+	}
+	s.supersede(c.client, t)
+	made, err := c.store.Begin(c.r.Context(), t)
+	if err != nil {
+		return err
+	}
+	place := made.(store.Place)
+	b := &backup{token: rand.Text(), client: c.client.name, target: t, place: place, used: s.Now()}
+	s.mu.Lock()
+	s.backups[b.token] = b
+	s.mu.Unlock()
+	s.Log.Info(fmt.Sprintf("%s: has begun backup %s of job %s", b.client, t.Manifest.ID, t.Job))
+	return c.say(wire.Begun{Token: b.token})
+}
+
+// supersede lets go of what the client had begun with that id.
+func (s *Server) supersede(c *client, t store.Target) {
+	s.mu.Lock()
+	var old []*backup
+	for _, b := range s.backups {
+		if b.client == c.name && b.target.Job == t.Job && b.target.Manifest.ID == t.Manifest.ID {
+			old = append(old, b)
+		}
+	}
+	s.mu.Unlock()
+	for _, b := range old {
+		s.drop(b, errors.New("the backup was begun again"))
+	}
+}
+
+// backup is the backup that a call is about. It is the client's own, or it is
+// not there.
+func (s *Server) backup(c *call) (*backup, error) {
+	s.mu.Lock()
+	b := s.backups[c.r.PathValue("token")]
+	s.mu.Unlock()
+	if b == nil || b.client != c.client.name {
+		return nil, &refusal{http.StatusGone, "this backup is not being made here; the server may have been started anew"}
+	}
+	b.mu.Lock()
+	b.used = s.Now()
+	b.mu.Unlock()
+	return b, nil
+}
+
+// enter begins to fill the backup; leave ends it.
+func (b *backup) enter() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.over {
+		return &refusal{http.StatusGone, "this backup is not being made any more"}
+	}
+	b.busy++
+	return nil
+}
+
+// fill reports whether something may be in the tree, and notes that from now on
+// there is.
+func (b *backup) fill() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	before := b.filled || b.place.Used()
+	b.filled = true
+	return before
+}
+
+func (b *backup) leave(now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.busy--
+	b.used = now
+}
+
+// finish marks the backup as over, unless something still writes to it.
+func (b *backup) finish() error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case b.over:
+		return &refusal{http.StatusGone, "this backup is not being made any more"}
+	case b.busy > 0:
+		return &refusal{http.StatusLocked, "something is still being written to this backup"}
+	}
+	b.over = true
+	return nil
+}
+
+// drop lets go of a backup, and cuts what fills it. It stays as an incomplete
+// one.
+func (s *Server) drop(b *backup, why error) {
+	s.endTransfers(b, why)
+	s.mu.Lock()
+	known := s.backups[b.token] == b
+	delete(s.backups, b.token)
+	s.mu.Unlock()
+	if !known {
+		return
+	}
+	b.mu.Lock()
+	b.over = true
+	b.mu.Unlock()
+	if err := b.place.Close(); err != nil {
+		s.Log.Warn(fmt.Sprintf("%s: backup %s: %v", b.client, b.target.Manifest.ID, err))
+	}
+}
+
+func (s *Server) letGo(c *call) error {
+	b, err := s.backup(c)
+	if err != nil {
+		return err
+	}
+	s.drop(b, context.Canceled)
+	s.Log.Info(fmt.Sprintf("%s: has let go of backup %s of job %s", b.client, b.target.Manifest.ID, b.target.Job))
+	return c.say(struct{}{})
+}
+
+// commit makes the backup exist. What identifies it is what was begun; what it
+// holds is the client's to say, but for the streams, which were counted here.
+func (s *Server) commit(c *call) error {
+	b, err := s.backup(c)
+	if err != nil {
+		return err
+	}
+	var m report.Manifest
+	if err := c.hear(&m); err != nil {
+		return err
+	}
+	begun := b.target.Manifest
+	if m.ID != begun.ID || m.Job != begun.Job || m.Instance != begun.Instance || m.Host != begun.Host || m.Type != begun.Type || !m.Start.Equal(begun.Start) {
+		return &refusal{http.StatusConflict, "the manifest is that of another backup"}
+	}
+	m.Start, m.Version = begun.Start, begun.Version
+	s.endTransfers(b, nil)
+	if err := b.sound(m); err != nil {
+		return err
+	}
+	if err := b.finish(); err != nil {
+		return err
+	}
+	where, err := b.place.Commit(c.r.Context(), m)
+	s.drop(b, nil)
+	if err != nil {
+		return err
+	}
+	dir, err := filepath.Rel(s.root(c.client), where)
+	if err != nil {
+		return err
+	}
+	s.Log.Info(fmt.Sprintf("%s: has made backup %s of job %s: %d files, %d bytes, %s", b.client, m.ID, m.Job, m.Files, m.Bytes, where))
+	s.retain(c.client, c.store, store.KeyOf(&m))
+	return c.say(wire.Committed{Location: dir})
+}
+
+// sound refuses a manifest that speaks of streams which are not stored so.
+func (b *backup) sound(m report.Manifest) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.trouble != nil {
+		return &refusal{http.StatusConflict, b.trouble.Error()}
+	}
+	for _, want := range m.Streams {
+		if !slices.Contains(b.streams, want) {
+			return &refusal{http.StatusConflict, fmt.Sprintf("stream %s is not stored with the %d bytes and the digest that the client counted", want.Name, want.Size)}
+		}
+	}
+	return nil
+}
+
+// closeAll lets go of everything, at the end.
+func (s *Server) closeAll() {
+	s.mu.Lock()
+	var all []*backup
+	for _, b := range s.backups {
+		all = append(all, b)
+	}
+	s.mu.Unlock()
+	for _, b := range all {
+		s.drop(b, errEnding)
+	}
+}
+
+// inside reports whether a name stays below the directory that it is joined to.
+func inside(name string) bool {
+	return name != "" && !strings.HasPrefix(name, "/") && !slices.Contains(strings.Split(name, "/"), "..") && !strings.Contains(name, "\x00")
+}

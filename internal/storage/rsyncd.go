@@ -1,0 +1,94 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"b1000/internal/wire"
+)
+
+// module is what one connection of rsync reaches.
+type module struct {
+	name     string // "" for wire.Module
+	path     string
+	dir      string // private, for the daemon's own files
+	writable bool
+	only     []string // patterns of what may be seen; of a named one
+	timeout  time.Duration
+}
+
+// namesName is the file of the patterns of what may be seen.
+const namesName = "names"
+
+func (m module) log() string { return filepath.Join(m.dir, "log") }
+
+// config is the rsyncd.conf(5) of one connection. As root the daemon sees nothing
+// but the module (chroot), and keeps owners; otherwise it follows no link for the
+// client and keeps owners in an attribute beside the file.
+func (m module) config() string {
+	root := os.Geteuid() == 0
+	var b strings.Builder
+	set := func(key, value string) { fmt.Fprintf(&b, "%s = %s\n", key, value) }
+	refuse := "write-devices copy-devices"
+	set("use chroot", yesNo(root))
+	if root {
+		set("uid", "0")
+		set("gid", "0")
+	} else {
+		refuse += " copy-links copy-unsafe-links copy-dirlinks keep-dirlinks"
+		set("fake super", "yes")
+	}
+	if !m.writable {
+		refuse += " remove-source-files"
+	}
+	set("munge symlinks", "no")
+	set("refuse options", refuse)
+	set("numeric ids", "yes")
+	set("reverse lookup", "no")
+	set("log file", m.log())
+	set("max verbosity", "1")
+	set("timeout", fmt.Sprint(int64(max(m.timeout.Seconds(), 1))))
+	name := m.name
+	if name == "" {
+		name = wire.Module
+	}
+	fmt.Fprintf(&b, "[%s]\n", name)
+	set("path", m.path)
+	set("read only", yesNo(!m.writable))
+	if m.name != "" {
+		set("include from", filepath.Join(m.dir, namesName))
+		set("exclude", "*")
+	}
+	return b.String()
+}
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// lastWords are the errors in rsync's log; nil where it holds none.
+func lastWords(log string) error {
+	text, err := os.ReadFile(log)
+	if err != nil {
+		return nil
+	}
+	const most = 5
+	var words []string
+	for line := range strings.Lines(string(text)) {
+		_, message, ok := strings.Cut(line, "] ") // date, time and [pid]
+		if message = strings.TrimSpace(message); ok && len(words) < most && strings.HasPrefix(message, "rsync") && strings.Contains(message, ":") {
+			words = append(words, message)
+		}
+	}
+	if len(words) == 0 {
+		return nil
+	}
+	return errors.New(strings.Join(words, "; "))
+}

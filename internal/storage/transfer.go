@@ -1,0 +1,245 @@
+package storage
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"b1000/internal/process"
+	"b1000/internal/store"
+	"b1000/internal/wire"
+)
+
+// transfer is a place among those that are served at once: one directory that a
+// client reaches by rsync, by one connection or several.
+type transfer struct {
+	token  string
+	client *client
+	dir    string   // that rsync is shut in
+	module module   // without its directory
+	lock   *os.File // that rsync holds as well; nil for none
+	backup *backup  // that is filled; nil for a restore
+	done   func()   // gives back what the transfer holds
+
+	ctx    context.Context // of its rsyncs
+	cancel context.CancelCauseFunc
+
+	mu    sync.Mutex
+	conns int
+	idle  *time.Timer
+	over  bool
+	gone  sync.WaitGroup // its rsyncs
+}
+
+// unused is how long a transfer keeps its place without a connection.
+const unused = time.Minute
+
+// place makes a transfer, as soon as there is room.
+func (s *Server) place(c *call, t *transfer) error {
+	free, err := s.room(c)
+	if err != nil {
+		t.done()
+		return err
+	}
+	held := t.done
+	t.done = func() { held(); free() }
+	t.token, t.client = rand.Text(), c.client
+	t.ctx, t.cancel = context.WithCancelCause(s.ctx)
+	t.idle = time.AfterFunc(unused, func() { s.finish(t, errors.New("nobody has connected for a while")) })
+	s.mu.Lock()
+	s.transfers[t.token] = t
+	s.mu.Unlock()
+	return nil
+}
+
+// tree makes the place in which a backup's tree is written.
+func (s *Server) tree(c *call) error {
+	b, err := s.backup(c)
+	if err != nil {
+		return err
+	}
+	s.endTransfers(b, errors.New("another attempt has begun"))
+	if err := b.enter(); err != nil {
+		return err
+	}
+	used := b.fill()
+	t := &transfer{backup: b, dir: b.place.Dir(), lock: b.place.Lock(), module: module{writable: true}, done: func() { b.leave(s.Now()) }}
+	if err := s.place(c, t); err != nil {
+		return err
+	}
+	return c.say(wire.Ready{Token: t.token, Resumed: used})
+}
+
+// restore makes a place to read a backup from.
+func (s *Server) restore(c *call) error {
+	e, err := s.find(c)
+	if err != nil {
+		return err
+	}
+	done, err := c.store.(store.Reader).Reading(e)
+	if err != nil {
+		return err
+	}
+	t := &transfer{dir: filepath.Join(s.root(c.client), e.Dir), done: done}
+	if err := s.place(c, t); err != nil {
+		return err
+	}
+	s.Log.Info(fmt.Sprintf("%s: reads backup %s of job %s", c.client.name, e.ID, e.Job))
+	return c.say(wire.Ready{Token: t.token})
+}
+
+func (s *Server) transfer(c *call) (*transfer, error) {
+	s.mu.Lock()
+	t := s.transfers[c.r.PathValue("token")]
+	s.mu.Unlock()
+	if t == nil || t.client.name != c.client.name {
+		return nil, &refusal{http.StatusGone, "there is no such transfer any more"}
+	}
+	return t, nil
+}
+
+// connect hands a connection to rsync. Without an Upgrade it tells whether there
+// was any trouble.
+func (s *Server) connect(c *call) error {
+	t, err := s.transfer(c)
+	if err != nil {
+		return err
+	}
+	if !strings.EqualFold(c.r.Header.Get("Upgrade"), wire.Upgrade) {
+		if err := context.Cause(t.ctx); err != nil {
+			return &refusal{http.StatusConflict, err.Error()}
+		}
+		return c.say(struct{}{})
+	}
+	if err := t.enter(); err != nil {
+		return err
+	}
+	defer t.leave()
+	conn, _, err := http.NewResponseController(c.w).Hijack()
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if _, err := fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", wire.Upgrade); err != nil {
+		return nil // it has gone
+	}
+	if err := s.rsync(t.ctx, c.peer, t); err != nil {
+		s.Log.Warn(fmt.Sprintf("%s: rsync: %v", c.client.name, err))
+	}
+	return nil
+}
+
+func (t *transfer) enter() error {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.over {
+		return &refusal{http.StatusGone, "there is no such transfer any more"}
+	}
+	t.idle.Stop()
+	t.conns++
+	t.gone.Add(1)
+	return nil
+}
+
+func (t *transfer) leave() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.gone.Done()
+	if t.conns--; t.conns == 0 && !t.over {
+		t.idle.Reset(unused)
+	}
+}
+
+func (s *Server) over(c *call) error {
+	t, err := s.transfer(c)
+	if err != nil {
+		return err
+	}
+	s.finish(t, nil)
+	return c.say(struct{}{})
+}
+
+// settle is how long an rsync whose client has gone may take to write what it has.
+const settle = 30 * time.Second
+
+// finish ends a transfer. Without a cause its rsyncs may come to their own end,
+// with one they are cut.
+func (s *Server) finish(t *transfer, why error) {
+	t.mu.Lock()
+	first := !t.over
+	t.over = true
+	t.idle.Stop()
+	t.mu.Unlock()
+	if why != nil {
+		t.cancel(why)
+	}
+	cut := time.AfterFunc(settle, func() { t.cancel(errors.New("rsync did not end")) })
+	t.gone.Wait()
+	cut.Stop()
+	if !first {
+		return
+	}
+	s.mu.Lock()
+	delete(s.transfers, t.token)
+	s.mu.Unlock()
+	t.done()
+	t.cancel(nil)
+}
+
+// endTransfers ends those that fill a backup.
+func (s *Server) endTransfers(b *backup, why error) {
+	s.mu.Lock()
+	var list []*transfer
+	for _, t := range s.transfers {
+		if t.backup == b {
+			list = append(list, t)
+		}
+	}
+	s.mu.Unlock()
+	for _, t := range list {
+		s.finish(t, why)
+	}
+}
+
+// rsync serves one connection until its client is done.
+func (s *Server) rsync(ctx context.Context, p *peer, t *transfer) error {
+	dir, err := os.MkdirTemp(s.Dir, "rsync-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	m := t.module
+	m.path, m.dir, m.timeout = t.dir, dir, s.Timeout
+	config := filepath.Join(dir, "rsyncd.conf")
+	for name, text := range map[string]string{config: m.config(), filepath.Join(dir, namesName): strings.Join(m.only, "\n") + "\n"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	socket, wait, err := tunnel(p, s.Timeout)
+	if err != nil {
+		return err
+	}
+	var held []*os.File
+	if t.lock != nil {
+		held = append(held, t.lock)
+	}
+	defer context.AfterFunc(ctx, func() { p.Close() })()
+	err = process.Run(ctx, process.Command{
+		Args: []string{"rsync", "--daemon", "--config=" + config},
+		Dir:  "/", Env: []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")}, Stdin: socket, Files: held,
+	})
+	socket.Close()
+	wait()
+	if err != nil {
+		return errors.Join(err, lastWords(m.log()))
+	}
+	return nil
+}

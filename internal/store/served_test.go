@@ -1,0 +1,97 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"b1000/internal/mtls"
+	"b1000/internal/mtls/mtlstest"
+)
+
+// server is the storage server of this test run: the program itself.
+var server struct {
+	dir, helper, url string
+	ca               mtlstest.Maker
+	clients          atomic.Int64
+}
+
+// startServer builds b1000d and starts it as a storage server.
+func startServer(dir string) (stop func(), err error) {
+	server.dir, server.helper = dir, dir+"/b1000d"
+	out, err := exec.Command("go", "build", "-o", server.helper, "b1000/cmd/b1000d").CombinedOutput()
+	if err != nil {
+		return nil, fmt.Errorf("%w: %s", err, out)
+	}
+	for _, d := range []string{"/clients", "/kept", "/tls"} {
+		if err := os.Mkdir(dir+d, 0o700); err != nil {
+			return nil, err
+		}
+	}
+	if server.ca, err = mtlstest.Make(dir+"/tls", "authority"); err != nil {
+		return nil, err
+	}
+	cert, key, err := server.ca.Sign("localhost", nil)
+	if err != nil {
+		return nil, err
+	}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	port := l.Addr().(*net.TCPAddr).Port
+	l.Close()
+	server.url = fmt.Sprintf("b1000://localhost:%d", port)
+	cfg := fmt.Sprintf("[storage]\npath = %s/kept\naddress = 127.0.0.1\nport = %d\nmax_clients = 64\nclients_dir = %s/clients\ntls_cert = %s\ntls_key = %s\ntls_ca = %s\n", dir, port, dir, cert, key, server.ca.File)
+	if err := os.WriteFile(dir+"/b1000.cfg", []byte(cfg), 0o600); err != nil {
+		return nil, err
+	}
+	log, err := os.Create(dir + "/log")
+	if err != nil {
+		return nil, err
+	}
+	cmd := exec.Command(server.helper, "-f", dir+"/b1000.cfg", "storage")
+	cmd.Stderr = log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		return nil, err
+	}
+	stop = func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM)
+		_ = cmd.Wait()
+		log.Close()
+	}
+	for range 500 {
+		if c, err := net.Dial("tcp", l.Addr().String()); err == nil {
+			c.Close()
+			return stop, nil
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	stop()
+	text, _ := os.ReadFile(dir + "/log")
+	return nil, errors.New("it does not answer: " + string(text))
+}
+
+// openServedPlace is the store of a client of its own.
+func openServedPlace(t *testing.T) place {
+	t.Helper()
+	name := fmt.Sprintf("client-%d", server.clients.Add(1))
+	cert, key, err := server.ca.Sign(name, nil)
+	must(t, err)
+	text := "ssl_peer_cn = " + name + "\nallow = backup list show restore delete\n"
+	must(t, os.WriteFile(filepath.Join(server.dir, "clients", name), []byte(text), 0o600))
+	s, err := Open(Settings{
+		Name: "served", Path: server.url, Host: "web1", TempDir: t.TempDir(), Helper: server.helper,
+		TLS: mtls.Files{Cert: cert, Key: key, CA: server.ca.File},
+	})
+	must(t, err)
+	return place{Store: s, dir: filepath.Join(server.dir, "kept", name), served: true}
+}

@@ -1,0 +1,108 @@
+// Package wire holds what a client and the storage server say to each other:
+// JSON over HTTP/1.1 below /v1/. Both ends are of this module, but not of one
+// version: fields may be added, and what one does not know it leaves out. The
+// package may import internal/report only.
+package wire
+
+import (
+	"time"
+
+	"b1000/internal/report"
+)
+
+// Paths of the requests. Those that end in "/" are followed by the token of a
+// backup that is being made, or of a transfer.
+const (
+	List     = "/v1/list"      // GET ?job= : Entries
+	Probe    = "/v1/probe"     // GET: nothing; whether a backup could be begun
+	Begin    = "/v1/begin"     // POST Target: Begun
+	Backup   = "/v1/backup/"   // DELETE: it is let go of
+	Show     = "/v1/show"      // GET ?dir=&path= : Lines, one JSON value in a line
+	Restore  = "/v1/restore"   // POST ?dir= : Transfer
+	Delete   = "/v1/delete"    // POST ?dir=&id=
+	Transfer = "/v1/transfer/" // GET with Upgrade: rsync, as often as wanted; DELETE: it is over
+)
+
+// Verbs of a backup, after its token.
+const (
+	Tree   = "/tree"   // POST: Transfer
+	Stream = "/stream" // PUT ?name=&mode=&mtime= : report.Stream
+	Commit = "/commit" // POST report.Manifest: Committed
+)
+
+// Upgrade is the protocol that a transfer's connection is upgraded to: that of
+// an rsync daemon with the one module Module.
+const (
+	Upgrade = "rsync"
+	Module  = "backup"
+)
+
+// Good is the trailer (RFC 9110, 6.5) that ends a stream all of which is good,
+// with the SHA-256 of what was sent. A body without it is half of a stream,
+// however it ended.
+const Good = "B1000-Sha256"
+
+// Target is a backup that is to be begun.
+type Target struct {
+	Job      string          `json:"job"`
+	Day      string          `json:"day,omitempty"`
+	Base     string          `json:"base"`
+	HardLink bool            `json:"hard_link,omitempty"`
+	Manifest report.Manifest `json:"manifest"`
+}
+
+// Begun is a backup that has been begun.
+type Begun struct {
+	Token    string `json:"token"`
+	Location string `json:"location"`
+}
+
+// Ready is a transfer that has its place.
+type Ready struct {
+	Token string `json:"token"`
+	// Resumed says that the tree holds something of an attempt before.
+	Resumed bool `json:"resumed,omitempty"`
+}
+
+// Committed says where a backup is.
+type Committed struct {
+	Location string `json:"location"`
+}
+
+// Entry is a stored backup.
+type Entry struct {
+	ID       string           `json:"id"`
+	State    report.State     `json:"state"`
+	Job      string           `json:"job"`
+	Day      string           `json:"day,omitempty"`
+	Base     string           `json:"base"`
+	Dir      string           `json:"dir"`
+	Start    time.Time        `json:"start,omitzero"`
+	Manifest *report.Manifest `json:"manifest,omitempty"`
+	Location string           `json:"location"`
+	Note     string           `json:"note,omitempty"`
+}
+
+// Entries are the backups of a client. Fault tells of those that could not be
+// read.
+type Entries struct {
+	Entries []Entry `json:"entries"`
+	Fault   string  `json:"fault,omitempty"`
+}
+
+// Line is one of what a backup holds, or the end of it: Last, or a Fault.
+type Line struct {
+	Mode  string    `json:"mode,omitempty"`
+	Size  int64     `json:"size,omitempty"`
+	Time  time.Time `json:"time,omitzero"`
+	Name  []byte    `json:"name,omitempty"` // which need not be UTF-8
+	Link  []byte    `json:"link,omitempty"`
+	Last  bool      `json:"last,omitempty"`
+	Fault string    `json:"fault,omitempty"`
+}
+
+// Fault is the body of every answer whose status is 400 or above.
+type Fault struct {
+	Fault     string `json:"fault"`
+	Committed *Entry `json:"committed,omitempty"` // with 409: the backup is there already
+}
