@@ -10,7 +10,9 @@ LDFLAGS = -s -w -X b1000/internal/host.Version=$(VERSION)
 
 # What the programs need to run, what the tests need, what the benchmark needs.
 RUN_PACKAGES = rsync
-CHECK_PACKAGES = $(RUN_PACKAGES) acl attr dbus e2fsprogs iproute2 kmod mariadb-server openssh-client openssh-server procps prometheus python3 shellcheck systemd systemd-container systemd-sysv util-linux
+CHECK_PACKAGES = $(RUN_PACKAGES) acl attr dbus e2fsprogs iproute2 kmod mariadb-server openssh-client openssh-server postgresql procps prometheus python3 shellcheck systemd systemd-container systemd-sysv util-linux
+# Built there once: mongodump, mongorestore and FerretDB are no packages.
+MONGODB = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/b1000/mongodb
 BENCH_PACKAGES = $(RUN_PACKAGES) borgbackup e2fsprogs python3 rsnapshot util-linux
 
 .PHONY: build install demo check test lint bench clean demo-setup check-setup bench-setup
@@ -46,7 +48,7 @@ lint:
 # No test may be skipped where CI is set: what a test needs, check-setup installs.
 test:
 	@mkdir -p .cache
-	go tool gotestsum --format pkgname --jsonfile .cache/tests.json -- -count=1 ./...
+	PATH="$(MONGODB):$$PATH" go tool gotestsum --format pkgname --jsonfile .cache/tests.json -- -count=1 ./...
 	@if [ -n "$$CI" ] && grep '"Action":"skip"' .cache/tests.json | grep '"Test"'; then echo "tests were skipped"; exit 1; fi
 
 bench: bench-setup build
@@ -60,6 +62,7 @@ demo-setup:
 
 check-setup:
 	@contrib/packages.sh $(CHECK_PACKAGES)
+	@contrib/mongodb.sh $(MONGODB)
 
 bench-setup:
 	@contrib/packages.sh $(BENCH_PACKAGES)

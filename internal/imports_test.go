@@ -30,6 +30,8 @@ var may = map[string]string{
 	"internal/reportdb":             "report",
 	"internal/reportdb/mariadbtest": "",
 	"internal/state":                "report",
+	"internal/database":             "process",
+	"internal/database/servertest":  "",
 	"internal/delivery":             "config report reportdb reportfile state",
 	"internal/host":                 "config delivery metrics mtls plan pull report reportfile rsync run state store systemd",
 	"internal/logfile":              "",

@@ -202,6 +202,9 @@ func (s *Server) Database(tb testing.TB) (string, *sql.DB) {
 	return name, db
 }
 
+// Open returns a connection to a database, "" for none, which the caller closes.
+func (s *Server) Open(name string) *sql.DB { return s.open(name) }
+
 func (s *Server) open(name string) *sql.DB {
 	cfg := mysql.NewConfig()
 	cfg.Net, cfg.Addr = "tcp", net.JoinHostPort(s.Host, strconv.Itoa(s.Port))
