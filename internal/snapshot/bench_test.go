@@ -90,10 +90,10 @@ func BenchmarkAttrs(b *testing.B) {
 				b.Skip("needs listxattrat (Linux 6.13)")
 			}
 			a := newAttrs(true, true, true, modern)
-			name := cname("f")
+			name, k := cname("f"), &worker{attrs: a}
 			b.ReportAllocs()
 			for b.Loop() {
-				if !a.equal(fd, fd, name) {
+				if !a.equal(&local{k, fd, name}, fd, name) {
 					b.Fatal("not equal to itself")
 				}
 			}

@@ -38,6 +38,9 @@ func (c *chain) take(b *batch) {
 		}
 		rest = rest[n:]
 	}
+	if c.out != nil {
+		c.sendPart(d)
+	}
 	c.tell(c.n.Files - before)
 }
 

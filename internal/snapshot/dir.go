@@ -97,8 +97,10 @@ func (d *dir) resume(child *dir) (err error) {
 	if d.src, err = above(child.src, d.away[0]); err != nil {
 		return err
 	}
-	if d.dst, err = above(child.dst, d.away[1]); err != nil {
-		return err
+	if child.dst >= 0 {
+		if d.dst, err = above(child.dst, d.away[1]); err != nil {
+			return err
+		}
 	}
 	for i, fd := range child.bases {
 		if fd >= 0 {

@@ -18,8 +18,10 @@ func (k *worker) enter(d *dir, name []byte) *dir {
 		return c
 	case unix.ENOENT:
 		k.vanished(d.source(plain(name)))
+		k.offerNoMore(d, name)
 	case unix.ENOTDIR, unix.ELOOP: // it has become something else
 		k.n.Files++
+		k.offerNoMore(d, name)
 		k.toRest(d, name)
 	default:
 		if k.stopped() {
@@ -64,6 +66,9 @@ func (k *worker) begin(c *dir, parent int) (err error) {
 	if err := statFD(c.src, &c.st); err != nil {
 		return err
 	}
+	if k.out != nil {
+		return nil
+	}
 	if inodeOf(&c.st) == k.targetID {
 		return errInside
 	}
@@ -91,7 +96,7 @@ func (k *worker) end(d *dir) {
 	if d.place {
 		return
 	}
-	if !k.stopped() {
+	if k.out == nil && !k.stopped() {
 		k.stamp(d)
 	}
 	if d.up != nil && d.rest.Load() {

@@ -179,7 +179,7 @@ func (k *worker) full(d *dir, n []byte) string {
 // seek looks for the base file of a group under this name.
 func (k *worker) seek(g *group, d *dir, n []byte) {
 	for i := range d.bases {
-		if !k.same(d, i, n) || k.sb.Nlink+k.sa.Nlink > linkRoom || !k.used.claim(inodeOf(&k.sb)) || k.link(d, i, n) != nil {
+		if !k.same(d.bases[i], i, n, k.here(d, n)) || k.sb.Nlink+k.sa.Nlink > linkRoom || !k.used.claim(inodeOf(&k.sb)) || k.link(d, i, n) != nil {
 			continue
 		}
 		g.state, g.base, g.at = linked, inodeOf(&k.sb), k.full(d, n)

@@ -27,10 +27,12 @@ func (k *worker) tryInclude(inc *include) error {
 		if err := k.openPlace(d, inc.Path, openDir&^unix.O_NOFOLLOW); err != nil {
 			return err
 		}
-		unix.Close(d.dst) // opened to pass through only; this one gets attributes
-		var err error
-		if d.dst, err = openAt(k.target, cname("."), openDir); err != nil {
-			return err
+		if k.out == nil {
+			unix.Close(d.dst) // opened to pass through only; this one gets attributes
+			var err error
+			if d.dst, err = openAt(k.target, cname("."), openDir); err != nil {
+				return err
+			}
 		}
 		if err := statFD(d.src, &d.st); err != nil {
 			return err
@@ -52,6 +54,9 @@ func (k *worker) tryInclude(inc *include) error {
 		return nil
 	}
 	if !k.entry(place, name) {
+		if k.out != nil {
+			k.sendPart(place)
+		}
 		return nil
 	}
 	if d := k.enter(place, name); d != nil {
@@ -62,7 +67,7 @@ func (k *worker) tryInclude(inc *include) error {
 
 // start gives a directory to the workers.
 func (k *worker) start(d *dir) error {
-	if inodeOf(&d.st) == k.targetID {
+	if k.out == nil && inodeOf(&d.st) == k.targetID {
 		d.close()
 		return errInside
 	}
@@ -85,6 +90,9 @@ func (k *worker) openPlace(d *dir, src string, flags int) (err error) {
 	}
 	for i, fd := range k.bases {
 		d.bases[i], _ = descend(fd, d.name, nil)
+	}
+	if k.out != nil {
+		return nil
 	}
 	d.dst, err = descend(k.target, d.name, func(fd int, name string) error {
 		if err := unix.Mkdirat(fd, name, 0o700); err != nil && err != unix.EEXIST {
@@ -141,9 +149,16 @@ func (k *worker) parents() {
 		if k.stopped() {
 			return
 		}
+		from := path.Join(of[p].above, p)
+		if k.out != nil {
+			if err := k.offerParent(from, p); err != nil {
+				k.fail(fmt.Errorf("source %s: %w", from, err))
+			}
+			continue
+		}
 		dst, err := descend(k.target, p, nil)
 		if err == nil {
-			err = k.stampPath(path.Join(of[p].above, p), dst)
+			err = k.stampPath(from, dst)
 			unix.Close(dst)
 		}
 		if err != nil {

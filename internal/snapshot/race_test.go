@@ -161,9 +161,12 @@ func (p *place) stirred(base, to string, byNames bool) {
 		p.t.Fatal(err)
 	}
 	out, err := exec.Command("rsync", "-aHAX", "--numeric-ids", "--modify-window=-1", "--ignore-missing-args",
-		"--files-from="+p.at("rest"), "--from0", "/", p.at(to)+"/").CombinedOutput()
+		"--files-from="+p.at("rest"), "--from0", "/", p.into(to)).CombinedOutput()
 	if err != nil && !copied(err) {
 		p.t.Fatalf("rsync: %v\n%s", err, out)
+	}
+	if p.apart { // what has become something else meanwhile may not fit
+		_ = snapshot.Merge(context.Background(), snapshot.MergeOptions{Upload: p.at(to + ".upload"), Target: p.at(to)})
 	}
 }
 

@@ -30,6 +30,7 @@ type run struct {
 	used   used
 	groups groups
 	rest   *restList
+	out    *offering // of Offer, which has no target and no bases here
 
 	tasks  chan *dir // directories that any worker may take
 	active sync.WaitGroup
@@ -41,7 +42,7 @@ type run struct {
 	err      error   // what ended the run
 	bad      []error // what could not be read
 	badCount int
-	told     int64
+	reported int64
 	telling  bool
 }
 
@@ -64,16 +65,27 @@ func open(ctx context.Context, opt Options) (*run, error) {
 		opt.Workers = min(4, runtime.NumCPU())
 	}
 	r := &run{ctx: ctx, opt: opt, target: -1, root: unix.Geteuid() == 0}
-	if err := r.check(); err != nil {
+	if len(opt.Bases) == 0 {
+		return nil, errors.New("bases are needed")
+	}
+	if err := r.prepare(); err != nil {
 		return nil, err
 	}
-	r.rest = newRestList(opt.Rest)
-	r.tasks = make(chan *dir, 2*opt.Workers)
 	if err := r.openTrees(); err != nil {
 		r.close()
 		return nil, err
 	}
 	return r, nil
+}
+
+// prepare checks the options and makes what the walk needs.
+func (r *run) prepare() error {
+	if err := r.check(); err != nil {
+		return err
+	}
+	r.rest = newRestList(r.opt.Rest)
+	r.tasks = make(chan *dir, 2*r.opt.Workers)
+	return nil
 }
 
 // openTrees opens the target and the bases.
@@ -106,8 +118,8 @@ func (r *run) openTrees() (err error) {
 // check looks at the options and works out the includes.
 func (r *run) check() error {
 	o := &r.opt
-	if len(o.Sources) == 0 || len(o.Bases) == 0 || o.Rest == nil {
-		return errors.New("sources, bases and rest are needed")
+	if len(o.Sources) == 0 || o.Rest == nil {
+		return errors.New("sources and rest are needed")
 	}
 	if len(o.BaseTimes) != 0 && len(o.BaseTimes) != len(o.Bases) {
 		return errors.New("base times do not match the bases")
@@ -182,6 +194,13 @@ func (r *run) fail(err error) {
 	r.stop.Store(true)
 }
 
+// failure is what has ended the run.
+func (r *run) failure() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.err
+}
+
 // stopped tells whether to give up; it looks at the context too.
 func (r *run) stopped() bool {
 	if r.stop.Load() {
@@ -226,6 +245,11 @@ func (r *run) finish() error {
 	if r.err != nil {
 		return r.err
 	}
+	return r.finishList()
+}
+
+// finishList tells what went wrong on the way, and whether the list is whole.
+func (r *run) finishList() error {
 	if err := r.rest.flush(); err != nil {
 		return fmt.Errorf("list for rsync: %w", err)
 	}
@@ -242,11 +266,11 @@ func (r *run) tell(n int64) {
 		return
 	}
 	r.mu.Lock()
-	if r.telling || done < r.told+1000 {
+	if r.telling || done < r.reported+1000 {
 		r.mu.Unlock()
 		return
 	}
-	r.telling, r.told = true, done
+	r.telling, r.reported = true, done
 	r.mu.Unlock()
 	r.opt.Progress(done)
 	r.mu.Lock()

@@ -141,7 +141,7 @@ func TestRefused(t *testing.T) {
 		set  func(p *place, o *snapshot.Options)
 		want string
 	}{
-		{"no base", func(p *place, o *snapshot.Options) { o.Bases = nil }, "sources, bases and rest are needed"},
+		{"no base", func(p *place, o *snapshot.Options) { o.Bases = nil }, "bases are needed"},
 		{"base is gone", func(p *place, o *snapshot.Options) { o.Bases[0] += "x" }, "no such file or directory"},
 		{"base is the target", func(p *place, o *snapshot.Options) { o.Bases[0] = o.Target }, "is the target"},
 		{"target is gone", func(p *place, o *snapshot.Options) { o.Target += "x" }, "no such file or directory"},

@@ -24,7 +24,7 @@ func (k *worker) decide(d *dir, name []byte) verdict {
 		return k.member(d, name)
 	}
 	for i := range d.bases {
-		if k.same(d, i, name) && k.used.claim(inodeOf(&k.sb)) && k.link(d, i, name) == nil {
+		if k.same(d.bases[i], i, name, k.here(d, name)) && k.used.claim(inodeOf(&k.sb)) && k.link(d, i, name) == nil {
 			return linked
 		}
 	}
@@ -59,10 +59,19 @@ func (k *worker) linkTo(from int, old []byte, to int, name []byte, id inode) err
 	return errUnlinked
 }
 
+// facts are what a stat does not tell of the source's entry, wherever that is.
+type facts interface {
+	symlink() ([]byte, error)
+	// attributes are the preserved ones as attrs.read writes them, or a digest of
+	// that.
+	attributes() (value []byte, digest bool, err error)
+}
+
 // same tells whether the entry of base i equals the source's, k.sa, in
-// everything that is preserved. It leaves the base's in k.sb.
-func (k *worker) same(d *dir, i int, name []byte) bool {
-	if d.bases[i] < 0 || statAt(d.bases[i], name, &k.sb) != nil {
+// everything that is preserved. fd is the directory in that base. It leaves the
+// base's entry in k.sb. Whoever compares, on one machine or on two, asks here.
+func (k *worker) same(fd, i int, name []byte, of facts) bool {
+	if fd < 0 || statAt(fd, name, &k.sb) != nil {
 		return false
 	}
 	a, b := &k.sa, &k.sb
@@ -76,20 +85,44 @@ func (k *worker) same(d *dir, i int, name []byte) bool {
 	if i < len(k.opt.BaseTimes) && uncertain(k.opt.BaseTimes[i], a.Mtime) {
 		return false
 	}
-	if a.Mode&unix.S_IFMT == unix.S_IFLNK && !k.sameLink(d, i, name) {
-		return false
+	if a.Mode&unix.S_IFMT == unix.S_IFLNK {
+		x, err := of.symlink()
+		if err != nil {
+			return false
+		}
+		if y, err := readLinkAt(fd, name, k.lb); err != nil || !bytes.Equal(x, y) {
+			return false
+		}
 	}
-	return k.attrs.equal(d.src, d.bases[i], name)
+	return k.attrs.equal(of, fd, name)
 }
 
-// sameLink compares the targets of two symbolic links.
-func (k *worker) sameLink(d *dir, i int, name []byte) bool {
-	a, err := readLinkAt(d.src, name, k.la)
-	if err != nil || len(a) == len(k.la) {
-		return false
+// local is an entry of a source on this machine.
+type local struct {
+	k    *worker
+	fd   int
+	name []byte
+}
+
+// here returns the facts of an entry of d, until the next call.
+func (k *worker) here(d *dir, name []byte) facts {
+	k.entryAt = local{k, d.src, name}
+	return &k.entryAt
+}
+
+func (e *local) symlink() ([]byte, error) {
+	l, err := readLinkAt(e.fd, e.name, e.k.la)
+	if err == nil && len(l) == len(e.k.la) {
+		err = unix.ENAMETOOLONG
 	}
-	b, err := readLinkAt(d.bases[i], name, k.lb)
-	return err == nil && bytes.Equal(a, b)
+	return l, err
+}
+
+func (e *local) attributes() ([]byte, bool, error) {
+	a := e.k.attrs
+	v, err := a.read(e.fd, e.name, a.valA[:0])
+	a.valA = v
+	return v, false, err
 }
 
 // uncertain tells whether a file of that mtime may have changed after it was

@@ -44,25 +44,35 @@ func (k *worker) stampPath(source string, dst int) error {
 	return stamp(k.attrs, src, full, &st)
 }
 
-// stamp does so for open directories. The order matters: chown clears
-// set-id bits, an ACL changes the mode's group bits, and everything changes
-// times but the last call.
+// stamp does so for open directories.
 func stamp(a *attrs, src, dst int, st *unix.Statx_t) error {
+	return stampWith(dst, st, func() error { return a.copy(src, dst) })
+}
+
+// stampWith gives an open directory what st says. The order matters: chown
+// clears set-id bits, an ACL changes the mode's group bits, and everything
+// changes times but the last call.
+func stampWith(dst int, st *unix.Statx_t, attributes func() error) error {
 	if err := unix.Fchown(dst, int(st.Uid), int(st.Gid)); err != nil {
 		return err
 	}
 	if err := unix.Fchmod(dst, uint32(st.Mode)&0o7777); err != nil {
 		return err
 	}
-	if err := a.copy(src, dst); err != nil {
+	if err := attributes(); err != nil {
 		return err
 	}
-	mtime, err := unix.TimeToTimespec(time.Unix(st.Mtime.Sec, int64(st.Mtime.Nsec)))
+	return setTime(dst, st.Mtime)
+}
+
+// setTime sets the mtime of an open file.
+func setTime(fd int, t unix.StatxTimestamp) error {
+	mtime, err := unix.TimeToTimespec(time.Unix(t.Sec, int64(t.Nsec)))
 	if err != nil {
 		return err
 	}
 	times := [2]unix.Timespec{{Nsec: unix.UTIME_OMIT}, mtime}
-	_, _, e := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(dst), 0, uintptr(unsafe.Pointer(&times[0])), 0, 0, 0)
+	_, _, e := unix.Syscall6(unix.SYS_UTIMENSAT, uintptr(fd), 0, uintptr(unsafe.Pointer(&times[0])), 0, 0, 0)
 	if e != 0 {
 		return e
 	}

@@ -25,6 +25,7 @@ type place struct {
 	// what is preserved; all of it unless a test says otherwise
 	hardLinks, acls, xattrs bool
 	more                    func(*snapshot.Options)
+	apart                   bool // source and base are on two machines: Offer and Accept in place of Link
 }
 
 func newPlace(t testing.TB) *place {
@@ -35,7 +36,7 @@ func newPlace(t testing.TB) *place {
 	if _, err := exec.LookPath("rsync"); err != nil {
 		t.Skip("needs rsync")
 	}
-	p := &place{t: t, dir: t.TempDir(), hardLinks: true, acls: true, xattrs: true}
+	p := &place{t: t, dir: t.TempDir(), hardLinks: true, acls: true, xattrs: true, apart: strings.HasPrefix(t.Name(), "TestApart/")}
 	p.must(os.Mkdir(p.at("src"), 0o755))
 	return p
 }
@@ -109,7 +110,13 @@ func (p *place) link(base, to string) (snapshot.Result, []string, error) {
 	if p.more != nil {
 		p.more(&opt)
 	}
-	res, err := snapshot.Link(context.Background(), opt)
+	var res snapshot.Result
+	var err error
+	if p.apart {
+		res, err = p.offer(opt)
+	} else {
+		res, err = snapshot.Link(context.Background(), opt)
+	}
 	p.must(os.WriteFile(p.at("rest"), rest.Bytes(), 0o600))
 	list := strings.Split(strings.TrimSuffix(rest.String(), "\x00"), "\x00")
 	slices.Sort(list)
@@ -122,7 +129,25 @@ func (p *place) link(base, to string) (snapshot.Result, []string, error) {
 // finish lets rsync copy what is in the list of the last link.
 func (p *place) finish(to string, args ...string) {
 	p.t.Helper()
-	p.rsync(append(args, "--files-from="+p.at("rest"), "--from0", "/", p.at(to)+"/")...)
+	p.rsync(append(args, "--files-from="+p.at("rest"), "--from0", "/", p.into(to))...)
+	p.merge(to)
+}
+
+// into is where rsync writes for a snapshot.
+func (p *place) into(to string) string {
+	if !p.apart {
+		return p.at(to) + "/"
+	}
+	p.must(os.MkdirAll(p.at(to+".upload"), 0o700))
+	return p.at(to+".upload") + "/"
+}
+
+// merge is what the other machine does when rsync is through.
+func (p *place) merge(to string) {
+	p.t.Helper()
+	if p.apart {
+		p.must(snapshot.Merge(context.Background(), snapshot.MergeOptions{Upload: p.at(to + ".upload"), Target: p.at(to)}))
+	}
 }
 
 // snapshot makes a snapshot and checks it: the target equals the source in

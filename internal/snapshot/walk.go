@@ -18,6 +18,8 @@ type worker struct {
 	attrs   *attrs
 	sa, sb  unix.Statx_t // the entry in the source, in a base
 	la, lb  []byte       // link targets
+	entryAt local        // see here
+	part    part         // what is being offered
 	pathOf  *dir         // whose path is in pathBuf
 	pathBuf []byte
 }
@@ -119,6 +121,9 @@ func (k *worker) read(d *dir) (subs []byte) {
 			}
 		}
 	}
+	if k.out != nil {
+		k.offerDir(d, subs)
+	}
 	k.tell(1 + k.n.Files - before)
 	return subs
 }
@@ -142,6 +147,10 @@ func (k *worker) entry(d *dir, name []byte) (isDir bool) {
 	k.n.Files++
 	size := sizeOf(st)
 	k.n.Bytes += size
+	if k.out != nil {
+		k.offer(d, name, size)
+		return false
+	}
 	switch k.decide(d, name) {
 	case linked:
 		k.n.Linked++
@@ -158,7 +167,7 @@ func (k *worker) entry(d *dir, name []byte) (isDir bool) {
 // toRest hands an entry to rsync, which must never find a link of ours in its
 // place: it would change the base through it.
 func (k *worker) toRest(d *dir, name []byte) {
-	if k.standing(d.dst, name) {
+	if k.out == nil && k.standing(d.dst, name) {
 		return
 	}
 	d.rest.Store(true)

@@ -2,6 +2,10 @@ package snapshot
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -27,7 +31,9 @@ type attrs struct {
 
 	path         []byte
 	listA, listB []byte
-	valA, valB   []byte
+	names        [][]byte // of listA
+	value        []byte
+	valA, valB   []byte // what read has written
 }
 
 func newAttrs(acls, xattrs, root, modern bool) *attrs {
@@ -35,7 +41,7 @@ func newAttrs(acls, xattrs, root, modern bool) *attrs {
 	if a.wanted() {
 		a.path = make([]byte, 0, 512)
 		a.listA, a.listB = make([]byte, listMax), make([]byte, listMax)
-		a.valA, a.valB = make([]byte, valueMax), make([]byte, valueMax)
+		a.value = make([]byte, valueMax)
 	}
 	return a
 }
@@ -98,50 +104,76 @@ func (a *attrs) get(fd int, name, attr, buf []byte) ([]byte, error) {
 	return buf[:n], nil
 }
 
-// equal tells whether name has the same preserved attributes below both
-// directories. Whatever cannot be read is not equal.
-func (a *attrs) equal(fdA, fdB int, name []byte) bool {
+// read appends the preserved attributes of name below fd to buf, sorted, so that
+// equal ones are equal bytes: name, NUL, length of the value, value. Nothing is
+// appended where there are none.
+func (a *attrs) read(fd int, name, buf []byte) ([]byte, error) {
+	if !a.wanted() {
+		return buf, nil
+	}
+	list, err := a.list(fd, name, a.listA)
+	if err != nil || len(list) == 0 {
+		return buf, err
+	}
+	a.names = a.names[:0]
+	for attr := range split(list) {
+		if a.kept(attr) {
+			a.names = append(a.names, attr)
+		}
+	}
+	slices.SortFunc(a.names, bytes.Compare)
+	for _, attr := range a.names {
+		v, err := a.get(fd, name, attr, a.value)
+		if err != nil {
+			return buf, err
+		}
+		buf = binary.LittleEndian.AppendUint32(append(buf, attr...), uint32(len(v)))
+		buf = append(buf, v...)
+	}
+	return buf, nil
+}
+
+// each calls do for every attribute of what read has written; false if buf is
+// something else.
+func each(buf []byte, do func(attr, value []byte) error) (ok bool, err error) {
+	for len(buf) > 0 {
+		n := bytes.IndexByte(buf, 0) + 1
+		if n <= 1 || len(buf) < n+4 {
+			return false, nil
+		}
+		size := uint64(binary.LittleEndian.Uint32(buf[n:]))
+		attr, rest := buf[:n], buf[n+4:]
+		if size > uint64(len(rest)) {
+			return false, nil
+		}
+		if err := do(attr, rest[:size]); err != nil {
+			return true, err
+		}
+		buf = rest[size:]
+	}
+	return true, nil
+}
+
+// equal tells whether name below fd has the preserved attributes of an entry.
+// Whatever cannot be read is not equal.
+func (a *attrs) equal(of facts, fd int, name []byte) bool {
 	if !a.wanted() {
 		return true
 	}
-	la, err := a.list(fdA, name, a.listA)
+	va, digest, err := of.attributes()
 	if err != nil {
 		return false
 	}
-	lb, err := a.list(fdB, name, a.listB)
+	vb, err := a.read(fd, name, a.valB[:0])
+	a.valB = vb
 	if err != nil {
 		return false
 	}
-	if len(la) == 0 && len(lb) == 0 {
-		return true
+	if digest {
+		sum := sha256.Sum256(vb)
+		return bytes.Equal(va, sum[:])
 	}
-	if a.count(la) != a.count(lb) {
-		return false
-	}
-	for attr := range split(la) {
-		if !a.kept(attr) {
-			continue
-		}
-		va, err := a.get(fdA, name, attr, a.valA)
-		if err != nil {
-			return false
-		}
-		vb, err := a.get(fdB, name, attr, a.valB)
-		if err != nil || !bytes.Equal(va, vb) {
-			return false
-		}
-	}
-	return true
-}
-
-// count returns how many names of the list are preserved.
-func (a *attrs) count(list []byte) (n int) {
-	for attr := range split(list) {
-		if a.kept(attr) {
-			n++
-		}
-	}
-	return n
+	return bytes.Equal(va, vb)
 }
 
 // split walks the names of a list, each with its NUL byte.
@@ -158,49 +190,54 @@ func split(list []byte) func(func([]byte) bool) {
 }
 
 // copy gives the open directory to the preserved attributes of the open
-// directory from, and takes away those that from does not have (an ACL
-// inherited from the parent's default ACL).
+// directory from.
 func (a *attrs) copy(from, to int) error {
-	if !a.wanted() {
-		return nil
-	}
-	dot := []byte{'.', 0}
-	la, err := a.list(from, dot, a.listA)
+	v, err := a.read(from, cname("."), a.valA[:0])
+	a.valA = v
 	if err != nil {
 		return err
 	}
-	lb, err := a.list(to, dot, a.listB)
+	return a.set(to, v)
+}
+
+// errAttrs is that a list of attributes is none.
+var errAttrs = errors.New("attributes that are none")
+
+// set gives the open directory to the attributes that read has written, as far
+// as they are preserved, and takes away those that it has beside them (an ACL
+// inherited from the parent's default ACL).
+func (a *attrs) set(to int, want []byte) error {
+	if !a.wanted() {
+		return nil
+	}
+	lb, err := a.list(to, cname("."), a.listB)
 	if err != nil {
 		return err
 	}
 	for attr := range split(lb) {
-		if a.kept(attr) && !has(la, attr) {
+		if a.kept(attr) && !has(want, attr) {
 			if err := unix.Fremovexattr(to, string(plain(attr))); err != nil {
 				return err
 			}
 		}
 	}
-	for attr := range split(la) {
+	ok, err := each(want, func(attr, value []byte) error {
 		if !a.kept(attr) {
-			continue
+			return nil
 		}
-		v, err := a.get(from, dot, attr, a.valA)
-		if err != nil {
-			return err
-		}
-		if err := unix.Fsetxattr(to, string(plain(attr)), v, 0); err != nil {
-			return err
-		}
+		return unix.Fsetxattr(to, string(plain(attr)), value, 0)
+	})
+	if !ok {
+		return errAttrs
 	}
-	return nil
+	return err
 }
 
-// has tells whether the list holds the name.
-func has(list, attr []byte) bool {
-	for x := range split(list) {
-		if bytes.Equal(x, attr) {
-			return true
-		}
-	}
-	return false
+// has tells whether an attribute is among those that read has written.
+func has(buf, attr []byte) (found bool) {
+	_, _ = each(buf, func(x, _ []byte) error {
+		found = found || bytes.Equal(x, attr)
+		return nil
+	})
+	return found
 }

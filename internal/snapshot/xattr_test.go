@@ -42,7 +42,7 @@ func TestAttrs(t *testing.T) {
 				for _, c := range []struct{ acls, xattrs, want bool }{
 					{true, true, tt.both}, {true, false, tt.acls}, {false, true, tt.xattrs}, {false, false, true},
 				} {
-					if got := newAttrs(c.acls, c.xattrs, true, modern).equal(fdA, fdB, cname("f")); got != c.want {
+					if got := equalFiles(newAttrs(c.acls, c.xattrs, true, modern), fdA, fdB); got != c.want {
 						t.Errorf("listxattrat %v, ACLs %v, others %v: equal %v, want %v", modern, c.acls, c.xattrs, got, c.want)
 					}
 				}
@@ -77,4 +77,10 @@ func put(t *testing.T, file string, attrs map[string]string) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// equalFiles compares f below two directories.
+func equalFiles(a *attrs, fdA, fdB int) bool {
+	k := &worker{attrs: a}
+	return a.equal(&local{k, fdA, cname("f")}, fdB, cname("f"))
 }

@@ -1,0 +1,47 @@
+package snapshot_test
+
+import (
+	"context"
+	"net"
+	"testing"
+
+	"b1000/internal/snapshot"
+)
+
+// TestApart runs the tests of Link with the source on one machine and the bases
+// on another, as far as they are not about what only Link does.
+func TestApart(t *testing.T) {
+	for name, test := range map[string]func(*testing.T){
+		"Unchanged": TestUnchangedTreeIsLinkedWhole, "Changes": TestChangeIsCopied, "List": TestList,
+		"Groups": TestGroups, "NoHardLinks": TestNoHardLinks,
+		"OddNames": TestOddNames, "SeveralIncludes": TestSeveralIncludes, "RelativeNames": TestRelativeNames,
+		"Contents": TestContentsOfADirectory, "Skip": TestSkip, "FileAsInclude": TestFileAsInclude,
+		"InheritedACL": TestInheritedACL, "DeepTree": TestDeepTree,
+		"Names": TestNamesDecide, "NamesOfSeveral": TestNamesOfSeveralIncludes, "BadNames": TestBadNames, "NamesThatChanged": TestNamesThatChanged,
+		"SameSizeAndTime": TestSameSizeAndTime, "TooFresh": TestTooFreshToTrust, "SecondBase": TestSecondBase,
+		"SourceLinkedToBase": TestSourceLinkedToBase, "Progress": TestProgress, "TotalSize": TestTotalSize,
+		"GoesAway": TestDirectoryOfAListedEntryThatGoesAway, "Random": TestRandomChanges, "BaseNeverChanges": TestBaseNeverChanges,
+	} {
+		t.Run(name, test)
+	}
+}
+
+// offer is Link by two machines with a connection between them.
+func (p *place) offer(opt snapshot.Options) (snapshot.Result, error) {
+	p.t.Helper()
+	client, server := net.Pipe()
+	accepted := make(chan error, 1)
+	there := snapshot.AcceptOptions{Bases: opt.Bases, BaseTimes: opt.BaseTimes, Target: opt.Target}
+	go func() {
+		_, err := snapshot.Accept(context.Background(), there, server)
+		server.Close()
+		accepted <- err
+	}()
+	opt.Bases, opt.BaseTimes, opt.Target = nil, nil, ""
+	res, err := snapshot.Offer(context.Background(), opt, client)
+	client.Close()
+	if a := <-accepted; err == nil && a != nil {
+		p.t.Errorf("Accept: %v", a)
+	}
+	return res, err
+}

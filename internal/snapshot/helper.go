@@ -1,0 +1,321 @@
+package snapshot
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// helper does what the frames say. Each has a worker of its own.
+type helper struct {
+	*worker
+	acceptor *acceptor
+	n        Accepted
+}
+
+// work takes frames until there are no more. Their last byte is their kind.
+func (h *helper) work(queue chan []byte) {
+	a := h.acceptor
+	for b := range queue {
+		last := len(b) - 1
+		if !h.stopped() {
+			if err := h.frame(b[last], &body{rest: b[:last]}); err != nil {
+				h.fail(err)
+			}
+		}
+		if why := h.failure(); why != nil { // or it would wait for answers
+			a.refuse(why)
+		}
+		if len(queue) == 0 {
+			if err := a.frames.flush(); err != nil {
+				h.fail(fmt.Errorf("answer: %w", err))
+			}
+		}
+		a.free <- b[:0]
+		a.busy.Done()
+	}
+	a.sumMu.Lock()
+	defer a.sumMu.Unlock()
+	a.sum.Linked += h.n.Linked
+	a.sum.Wanted += h.n.Wanted
+}
+
+func (h *helper) frame(kind byte, b *body) error {
+	switch kind {
+	case frameDir:
+		return h.dir(b)
+	case frameGroup:
+		return h.group(b)
+	default:
+		return h.drop(b)
+	}
+}
+
+// open opens a directory of the target, which is made, and its counterparts.
+func (h *helper) open(p string) (*dir, error) {
+	d := &dir{src: -1, dst: -1, bases: make([]int, len(h.bases))}
+	for i, fd := range h.bases {
+		d.bases[i], _ = descend(fd, p, nil)
+	}
+	var err error
+	if d.dst, err = make700(h.target, p); err != nil {
+		d.close()
+		return nil, fmt.Errorf("make directory %q: %w", p, err)
+	}
+	return d, nil
+}
+
+// make700 is descend that makes what is missing.
+func make700(fd int, p string) (int, error) {
+	return descend(fd, p, func(at int, name string) error {
+		var st unix.Statx_t
+		if statAt(at, cname(name), &st) == nil {
+			return nil
+		}
+		if err := unix.Mkdirat(at, name, 0o700); err != nil && err != unix.EEXIST {
+			return err
+		}
+		return nil
+	})
+}
+
+// dir takes a part of a directory.
+func (h *helper) dir(b *body) error {
+	number, p, flags := b.number(), b.path(), b.bytes(1)
+	if b.bad {
+		return errFrame
+	}
+	place := h.acceptor.place(p)
+	place.Lock()
+	defer place.Unlock()
+	d, err := h.open(p)
+	if err != nil {
+		return err
+	}
+	defer d.close()
+	if err := h.subs(d, b); err != nil {
+		return err
+	}
+	bits, err := h.entries(d, b)
+	if err != nil {
+		return err
+	}
+	if flags[0]&partLast != 0 {
+		if err := h.self(d, b, flags[0]); err != nil {
+			return err
+		}
+	}
+	return h.answer(number, b, bits)
+}
+
+// answer says what is wanted, if the frame was read to its end.
+func (h *helper) answer(number uint64, b *body, bits []byte) error {
+	if b.bad || len(b.rest) > 0 {
+		return errFrame
+	}
+	return h.acceptor.frames.send(frameAnswer, append(binary.AppendUvarint(nil, number), bits...))
+}
+
+// subs makes the directories of a directory.
+func (h *helper) subs(d *dir, b *body) error {
+	for n := b.number(); n > 0 && !b.bad; n-- {
+		name := string(plain(b.name()))
+		if b.bad {
+			break
+		}
+		if err := unix.Mkdirat(d.dst, name, 0o700); err != nil && err != unix.EEXIST {
+			return fmt.Errorf("make directory %q: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// entries links what is equal and returns a bit for each entry that is wanted.
+func (h *helper) entries(d *dir, b *body) ([]byte, error) {
+	n := int(b.below(uint64(len(b.rest)) + 1))
+	bits := make([]byte, (n+7)/8)
+	var t told
+	var before owner
+	for i := 0; i < n; i++ {
+		name := b.name()
+		b.entry(&t, &before)
+		if b.bad || t.st.Mode&unix.S_IFMT == unix.S_IFDIR {
+			return nil, errFrame
+		}
+		if h.decideTold(d, name, &t) != linked {
+			bits[i/8] |= 1 << (i % 8)
+			h.n.Wanted++
+		} else {
+			h.n.Linked++
+		}
+	}
+	return bits, nil
+}
+
+// decideTold is decide for an entry of the other side.
+func (h *helper) decideTold(d *dir, name []byte, t *told) verdict {
+	h.take(t)
+	for i, fd := range d.bases {
+		if h.same(fd, i, name, t) && h.used.claim(inodeOf(&h.sb)) && h.link(d, i, name) == nil {
+			return linked
+		}
+	}
+	return toRest
+}
+
+// take makes the other side's entry the one to compare with. Its inode number
+// means something on the same machine only.
+func (h *helper) take(t *told) {
+	h.sa = t.st
+	if !h.acceptor.same {
+		h.sa.Dev_major, h.sa.Dev_minor, h.sa.Ino = 0, 0, 0
+	}
+}
+
+// self gives a directory what it has on the other side.
+func (h *helper) self(d *dir, b *body, flags byte) error {
+	var t told
+	b.entry(&t, &owner{})
+	if b.bad || t.st.Mode&unix.S_IFMT != unix.S_IFDIR || t.digest {
+		return errFrame
+	}
+	if h.take(&t); inodeOf(&h.sa) == h.targetID {
+		return errInside
+	}
+	full, err := openAt(d.dst, cname("."), openDir)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(full)
+	err = stampWith(full, &t.st, func() error {
+		if flags&partPlain != 0 {
+			return nil
+		}
+		return h.attrs.set(full, t.attrs)
+	})
+	if err != nil {
+		return fmt.Errorf("set attributes of a directory: %w", err)
+	}
+	return nil
+}
+
+// drop removes a directory that was named and has gone.
+func (h *helper) drop(b *body) error {
+	p, name := b.path(), string(plain(b.name()))
+	if b.bad || len(b.rest) > 0 {
+		return errFrame
+	}
+	err := h.inPlace(p, func(at int) error { return unix.Unlinkat(at, name, unix.AT_REMOVEDIR) })
+	for _, harmless := range []error{unix.ENOENT, unix.ENOTEMPTY, unix.EEXIST, unix.ENOTDIR} {
+		if errors.Is(err, harmless) {
+			return nil
+		}
+	}
+	return err
+}
+
+// inPlace does something in a directory of the target and leaves its mtime as it
+// was.
+func (h *helper) inPlace(p string, do func(at int) error) error {
+	place := h.acceptor.place(p)
+	place.Lock()
+	defer place.Unlock()
+	at, err := make700(h.target, p)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(at)
+	return keepTime(at, do)
+}
+
+// keepTime does something in a directory and leaves its mtime as it was.
+func keepTime(at int, do func(at int) error) error {
+	full, err := openAt(at, cname("."), openDir)
+	if err != nil {
+		return err
+	}
+	defer unix.Close(full)
+	var st unix.Statx_t
+	if err := statFD(full, &st); err != nil {
+		return err
+	}
+	return errors.Join(do(at), setTime(full, st.Mtime))
+}
+
+// group takes a file of several names: all of them are linked to one file of a
+// base, or all are wanted.
+func (h *helper) group(b *body) error {
+	number := b.number()
+	var t told
+	b.entry(&t, &owner{})
+	n := b.below(uint64(len(b.rest)) + 1)
+	var names []string
+	for ; n > 0 && !b.bad; n-- {
+		names = append(names, b.path())
+	}
+	if b.bad || len(names) == 0 || t.st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		return errFrame
+	}
+	for _, p := range names {
+		if p == "" {
+			return errFrame
+		}
+	}
+	done, err := h.linkGroup(names, &t)
+	if err != nil {
+		return err
+	}
+	bit := byte(1)
+	if done {
+		bit = 0
+		h.n.Linked += int64(len(names))
+	} else {
+		h.n.Wanted += int64(len(names))
+	}
+	return h.answer(number, b, []byte{bit})
+}
+
+// linkGroup looks for the file of a base under each of the names.
+func (h *helper) linkGroup(names []string, t *told) (bool, error) {
+	for _, p := range names {
+		where, last := cut(p)
+		for i, base := range h.bases {
+			fd, err := descend(base, where, nil)
+			if err != nil {
+				continue
+			}
+			h.take(t)
+			if h.same(fd, i, cname(last), t) && int(h.sb.Nlink)+len(names) <= linkRoom && h.used.claim(inodeOf(&h.sb)) {
+				done, err := h.linkAll(names, fd, last, inodeOf(&h.sb))
+				unix.Close(fd)
+				return done, err
+			}
+			unix.Close(fd)
+		}
+	}
+	return false, nil
+}
+
+// linkAll links all names to one file, or none.
+func (h *helper) linkAll(names []string, from int, old string, id inode) (bool, error) {
+	for i, p := range names {
+		where, last := cut(p)
+		err := h.inPlace(where, func(at int) error { return h.linkTo(from, cname(old), at, cname(last), id) })
+		if err == nil {
+			continue
+		}
+		if !errors.Is(err, errUnlinked) || h.stopped() {
+			return false, err
+		}
+		for _, p := range names[:i] {
+			where, last := cut(p)
+			if err := h.inPlace(where, func(at int) error { return unix.Unlinkat(at, last, 0) }); err != nil {
+				return false, err
+			}
+		}
+		return false, nil
+	}
+	return true, nil
+}
