@@ -45,22 +45,23 @@ A destination that cannot be asked is named, and the status is 1.`,
 
 // backup is a backup in JSON.
 type backup struct {
-	ID             string       `json:"id"`
-	Job            string       `json:"job"`
-	Instance       string       `json:"instance"`
-	Host           string       `json:"host"`
-	MasterHost     string       `json:"master_host"`
-	MasterInstance string       `json:"master_instance"`
-	Type           string       `json:"type"` // full, sync; "" where that is not known
-	Start          moment       `json:"start"`
-	End            moment       `json:"end"`
-	AgeSeconds     int64        `json:"age_seconds"`
-	Files          *int64       `json:"files"` // null where that is not known
-	Bytes          *int64       `json:"bytes"`
-	State          report.State `json:"state"`
-	Include        []string     `json:"include"`
-	Warnings       []string     `json:"warnings"`
-	Copies         []stored     `json:"copies"`
+	ID             string          `json:"id"`
+	Job            string          `json:"job"`
+	Instance       string          `json:"instance"`
+	Host           string          `json:"host"`
+	MasterHost     string          `json:"master_host"`
+	MasterInstance string          `json:"master_instance"`
+	Type           string          `json:"type"` // full, sync; "" where that is not known
+	Start          moment          `json:"start"`
+	End            moment          `json:"end"`
+	AgeSeconds     int64           `json:"age_seconds"`
+	Files          *int64          `json:"files"` // null where that is not known
+	Bytes          *int64          `json:"bytes"`
+	State          report.State    `json:"state"`
+	Include        []string        `json:"include"`
+	Streams        []report.Stream `json:"streams"`
+	Warnings       []string        `json:"warnings"`
+	Copies         []stored        `json:"copies"`
 }
 
 // stored is a copy of a backup in JSON.
@@ -74,7 +75,7 @@ type stored struct {
 func newBackup(b host.Backup, now time.Time) backup {
 	out := backup{
 		ID: b.ID, Job: b.Job, Instance: b.Instance, Host: b.Host, State: b.State, Start: moment(b.Start),
-		Include: []string{}, Warnings: []string{},
+		Include: []string{}, Streams: []report.Stream{}, Warnings: []string{},
 	}
 	if !b.Start.IsZero() {
 		out.AgeSeconds = int64(now.Sub(b.Start) / time.Second)
@@ -82,6 +83,7 @@ func newBackup(b host.Backup, now time.Time) backup {
 	if m := b.Manifest; m != nil {
 		out.MasterHost, out.MasterInstance, out.Type, out.End = m.MasterHost, m.MasterInstance, m.Type, moment(m.End)
 		out.Include, out.Warnings = append(out.Include, m.Include...), append(out.Warnings, m.Warnings...)
+		out.Streams = append(out.Streams, m.Streams...)
 		if b.State == report.Complete {
 			out.Files, out.Bytes = &m.Files, &m.Bytes
 		}
