@@ -33,6 +33,7 @@ func (s *Server) routes() http.Handler {
 	handle("POST "+wire.Backup+"{token}"+wire.Commit, "backup", s.commit)
 	handle("DELETE "+wire.Backup+"{token}", "backup", s.letGo)
 	handle("POST "+wire.Restore, "restore", s.restore)
+	handle("POST "+wire.Verify, "verify", s.verify)
 	handle("POST "+wire.Delete, "delete", s.remove)
 	handle("GET "+wire.Transfer+"{token}", "", s.connect)
 	handle("DELETE "+wire.Transfer+"{token}", "", s.over)

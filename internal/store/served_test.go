@@ -86,7 +86,7 @@ func openServedPlace(t *testing.T) place {
 	name := fmt.Sprintf("client-%d", server.clients.Add(1))
 	cert, key, err := server.ca.Sign(name, nil)
 	must(t, err)
-	text := "ssl_peer_cn = " + name + "\nallow = backup list show restore delete\n"
+	text := "ssl_peer_cn = " + name + "\nallow = backup list show restore verify delete\n"
 	must(t, os.WriteFile(filepath.Join(server.dir, "clients", name), []byte(text), 0o600))
 	s, err := Open(Settings{
 		Name: "served", Path: server.url, Host: "web1", TempDir: t.TempDir(), Helper: server.helper,

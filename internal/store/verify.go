@@ -64,15 +64,27 @@ const digestLog = ".digests"
 // Verify reads the files from the disk. Backups that share a file share its
 // digest, so that the digest may be older than the backup.
 func (s *local) Verify(ctx context.Context, e Entry, read func(int)) (Verified, error) {
+	done, err := s.reading(e)
+	if err != nil {
+		return Verified{}, err
+	}
+	defer done()
 	return s.digest(ctx, e, digest.Options{Mirror: e.Day == "", Read: read})
 }
 
-func (s *local) digest(ctx context.Context, e Entry, o digest.Options) (v Verified, err error) {
-	done, err := s.reading(e)
-	if err != nil {
-		return v, err
+// Record takes the digests of a backup that has none of its own yet, and compares
+// nothing. It does not keep the backup from being deleted meanwhile. Only a local
+// store does so.
+func Record(ctx context.Context, s Store, e Entry) error {
+	l, ok := s.(*local)
+	if !ok {
+		return errors.New("digests are not recorded there")
 	}
-	defer done()
+	_, err := l.digest(ctx, e, digest.Options{Record: true, Mirror: e.Day == ""})
+	return err
+}
+
+func (s *local) digest(ctx context.Context, e Entry, o digest.Options) (v Verified, err error) {
 	log, err := digest.Open(s.abs(path.Join(e.Job, digestLog)))
 	if err != nil {
 		return v, err

@@ -34,7 +34,8 @@ func TestVerifyFindsWhatHasRotted(t *testing.T) {
 		src := sourceTree(t)
 		p.backup(t, target(1), treeOf(src))
 		first := p.list(t)[0]
-		if v := p.verify(t, first); v.Fresh == 0 || v.Fresh != v.Files || v.Damaged != 0 {
+		// The server takes the digests itself, as soon as it can.
+		if v := p.verify(t, first); !p.served && v.Fresh == 0 || v.Fresh != 0 && v.Fresh != v.Files || v.Damaged != 0 {
 			t.Errorf("the first time: %+v", v)
 		}
 		if v := p.verify(t, first); v.Fresh != 0 || v.Files < 4 || v.Damaged != 0 {
@@ -80,7 +81,7 @@ func TestWhatARunHasChangedIsNoDamage(t *testing.T) {
 		now := time.Now()
 		must(t, os.Chtimes(src+"/default/grub", now, now))
 		p.backup(t, syncTarget(2), treeOf(src))
-		if v := p.verify(t, p.list(t)[0]); v.Fresh == 0 || v.Damaged != 0 {
+		if v := p.verify(t, p.list(t)[0]); !p.served && v.Fresh == 0 || v.Damaged != 0 {
 			t.Errorf("got %+v", v)
 		}
 		same(t, src, p.restored(t, p.list(t)[0])+"/etc")

@@ -19,6 +19,7 @@ const (
 	Backup   = "/v1/backup/"   // DELETE: it is let go of
 	Show     = "/v1/show"      // GET ?dir=&path= : Lines, one JSON value in a line
 	Restore  = "/v1/restore"   // POST ?dir= : Transfer
+	Verify   = "/v1/verify"    // POST ?dir= : Verified, one JSON value in a line
 	Delete   = "/v1/delete"    // POST ?dir=&id=
 	Transfer = "/v1/transfer/" // GET with Upgrade: rsync, as often as wanted; DELETE: it is over
 )
@@ -99,6 +100,19 @@ type Line struct {
 	Link  []byte    `json:"link,omitempty"`
 	Last  bool      `json:"last,omitempty"`
 	Fault string    `json:"fault,omitempty"`
+}
+
+// Verified is how far the verification of a backup is, or its result: Last, with
+// a Fault where it could not be finished.
+type Verified struct {
+	Read    int64    `json:"read"` // bytes
+	Files   int64    `json:"files,omitempty"`
+	Bytes   int64    `json:"bytes,omitempty"`
+	Fresh   int64    `json:"fresh,omitempty"`
+	Damaged int64    `json:"damaged,omitempty"`
+	Damage  []string `json:"damage,omitempty"`
+	Last    bool     `json:"last,omitempty"`
+	Fault   string   `json:"fault,omitempty"`
 }
 
 // Fault is the body of every answer whose status is 400 or above.
