@@ -36,6 +36,12 @@ type Command struct {
 	Stall   time.Duration // the longest without a sign of life (see Run); 0 no limit
 	Grace   time.Duration // from SIGTERM to SIGKILL; 0 ten seconds
 
+	// Sign is for a command that is busy without getting on, as one that tries to
+	// reach a dead server again and again: it is given the bytes read and written
+	// so far and returns what has to change to be taken for a sign of life. nil
+	// stands for the usual ones (see Run).
+	Sign func(bytes uint64) uint64
+
 	// Ask is sent to the command every AskEvery, for programs that tell how far
 	// they are when asked. One that does not catch it is not sent it. Read, if
 	// not nil, is then told how many bytes the command has read so far.
@@ -120,7 +126,11 @@ func run(parent context.Context, c Command) error {
 		return fmt.Errorf("%s: cannot be started: %w", c.name(), err)
 	}
 	if c.Stall > 0 {
-		stop := watch(cmd.Process.Pid, c.Stall, func() uint64 { return out.seen.Load() + errs.seen.Load() }, cancel)
+		sign := func() uint64 { return out.seen.Load() + errs.seen.Load() + activity(cmd.Process.Pid) }
+		if c.Sign != nil {
+			sign = func() uint64 { return c.Sign(transferred(cmd.Process.Pid)) }
+		}
+		stop := watch(c.Stall, sign, cancel)
 		defer stop()
 	}
 	if c.Ask != 0 {

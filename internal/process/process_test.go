@@ -134,6 +134,12 @@ func TestLimits(t *testing.T) {
 	if err := Run(context.Background(), c); err != nil {
 		t.Errorf("a slow but lively command: got %v", err)
 	}
+	c = sh("while :; do echo trying again; sleep 0.05; done")
+	c.Stall, c.Grace = 300*time.Millisecond, 50*time.Millisecond
+	c.Sign = func(bytes uint64) uint64 { return bytes >> 30 }
+	if err := Run(context.Background(), c); !errors.Is(err, ErrStalled) {
+		t.Errorf("busy, but does not get on: got %v", err)
+	}
 }
 
 func TestAskingIsHarmless(t *testing.T) {

@@ -12,10 +12,9 @@ import (
 	"time"
 )
 
-// watch cancels with ErrStalled when for the time limit neither output() nor
-// the activity of the process group has changed. The returned function ends the
-// watching.
-func watch(pgid int, limit time.Duration, output func() uint64, cancel context.CancelCauseFunc) (stop func()) {
+// watch cancels with ErrStalled when sign() has not changed for the time limit.
+// The returned function ends the watching.
+func watch(limit time.Duration, sign func() uint64, cancel context.CancelCauseFunc) (stop func()) {
 	quit := make(chan struct{})
 	go func() {
 		tick := time.NewTicker(min(max(limit/10, 20*time.Millisecond), 10*time.Second))
@@ -27,7 +26,7 @@ func watch(pgid int, limit time.Duration, output func() uint64, cancel context.C
 				return
 			case <-tick.C:
 			}
-			if now := output() + activity(pgid); now != last {
+			if now := sign(); now != last {
 				last, since = now, time.Now()
 			} else if time.Since(since) >= limit {
 				cancel(fmt.Errorf("%w for %v", ErrStalled, limit))
@@ -76,11 +75,22 @@ func catches(pid int, sig syscall.Signal) bool {
 	return false
 }
 
-// activity sums processor ticks and bytes read and written (proc(5): stat
-// fields 14 and 15, rchar and wchar of io) of the processes of a group. The sum
-// only matters as "changed or not".
+// activity sums processor ticks and bytes read and written of the processes of a
+// group. The sum only matters as "changed or not".
 func activity(pgid int) uint64 {
-	var sum uint64
+	ticks, bytes := usage(pgid)
+	return ticks + bytes
+}
+
+// transferred are the bytes read and written by the processes of a group.
+func transferred(pgid int) uint64 {
+	_, bytes := usage(pgid)
+	return bytes
+}
+
+// usage sums what proc(5) says of the processes of a group: fields 14 and 15 of
+// stat, rchar and wchar of io.
+func usage(pgid int) (ticks, bytesMoved uint64) {
 	stats, _ := filepath.Glob("/proc/[0-9]*/stat")
 	for _, name := range stats {
 		b, err := os.ReadFile(name)
@@ -92,11 +102,11 @@ func activity(pgid int) uint64 {
 		if len(f) < 13 || f[2] != strconv.Itoa(pgid) {
 			continue
 		}
-		sum += number(f[11]) + number(f[12])
+		ticks += number(f[11]) + number(f[12])
 		io, _ := os.ReadFile(filepath.Join(filepath.Dir(name), "io"))
-		sum += field(io, "rchar: ") + field(io, "wchar: ")
+		bytesMoved += field(io, "rchar: ") + field(io, "wchar: ")
 	}
-	return sum
+	return ticks, bytesMoved
 }
 
 // field is the number after a label, 0 where there is none.
