@@ -67,7 +67,7 @@ func (h *Host) OpenState() error {
 
 // Store is the place behind a destination.
 func (h *Host) Store(d *config.Dest) (store.Store, error) {
-	if d.Type != "active" {
+	if d.Type != "active" && d.Type != "restic" {
 		return nil, fmt.Errorf("destination %q: type %s is not supported by this version", d.Name, d.Type)
 	}
 	return store.Open(store.Settings{

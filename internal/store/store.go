@@ -20,6 +20,7 @@ import (
 
 	"b1000/internal/mtls"
 	"b1000/internal/report"
+	"b1000/internal/restic"
 	"b1000/internal/rsync"
 )
 
@@ -161,6 +162,7 @@ type Entry struct {
 	Location       string           // for people: the whole path
 	Note           string           // why it is incomplete, if that can be said
 	owner          uint32           // of the manifest
+	restic         *inRestic        // in a repository: its snapshots
 }
 
 // Key identifies what a backup is one of: those of one key follow each other,
@@ -174,7 +176,11 @@ func KeyOf(m *report.Manifest) Key { return Key{m.Job, m.Instance, m.Host} }
 // Hopeless reports whether trying a copy again cannot help.
 func Hopeless(err error) bool {
 	var e *rsync.Error
+	var r *restic.Error
 	var done *CommittedError
+	if errors.As(err, &r) && r.Hopeless() || errors.Is(err, restic.ErrVersion) {
+		return true
+	}
 	return errors.Is(err, ErrTooFew) || errors.As(err, &done) || errors.As(err, &e) && !rsync.Worthwhile(e)
 }
 
@@ -212,6 +218,8 @@ var sshPath = regexp.MustCompile(`^([^/:@\s]+@)?([^/:@\s]+|\[[0-9A-Fa-f:.]+\]):(
 // Open returns the store behind a path. It does not touch it yet.
 func Open(s Settings) (Store, error) {
 	switch {
+	case s.Repository != "":
+		return openRestic(s)
 	case strings.HasPrefix(s.Path, "/"):
 		return &local{Settings: s}, nil
 	case Served(s.Path):

@@ -1,0 +1,331 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"b1000/internal/report"
+	"b1000/internal/restic"
+	"b1000/internal/rsync"
+)
+
+// resticBackup is a backup that is on its way into a repository. Its snapshots
+// are no backup until Commit adds that of the manifest.
+type resticBackup struct {
+	store  *resticStore
+	target Target
+	parent string   // snapshot that tells restic which files have not changed
+	before []string // snapshots that this backup, when it is complete, makes superfluous
+
+	mu     sync.Mutex
+	kept   kept     // what there is of it
+	failed []string // snapshots of attempts that are no part of it
+}
+
+// saving are the options of every snapshot of this backup.
+func (b *resticBackup) saving(part string, more ...string) []string {
+	m := &b.target.Manifest
+	tags := append([]string{
+		tagJob + m.Job + "/" + m.Instance, tagID + m.ID, tagPlace + path.Join(b.target.Day, b.target.Base), tagPart + part,
+	}, more...)
+	a := []string{"backup", "--host", m.Host, "--time", m.Start.Local().Format("2006-01-02 15:04:05")}
+	for _, t := range tags {
+		a = append(a, "--tag", t)
+	}
+	return a
+}
+
+// Tree saves the sources under their whole paths, as is restic's way. What is
+// called otherwise in other stores is translated when it is read (see renames).
+func (b *resticBackup) Tree(ctx context.Context, t Tree) (Result, error) {
+	if len(t.Fetch) > 0 {
+		return Result{}, errFetch
+	}
+	for _, s := range t.Sources { // restic would say so at the end, and keep the rest
+		if _, err := os.Lstat(s); err != nil {
+			return Result{}, err
+		}
+	}
+	out, err := b.store.leaveOut(ctx, t)
+	if err != nil {
+		return Result{}, err
+	}
+	defer out.close()
+	repo, err := b.limited(t.BWLimit)
+	if err != nil {
+		return Result{}, err
+	}
+	part := partTree
+	if t.Relative {
+		part = partRelative
+	}
+	c := restic.Call{Args: append(b.saving(part), out.args...), Nice: t.Nice, Stall: patience(t.Stall)}
+	if t.OneFS {
+		c.Args = append(c.Args, "--one-file-system")
+	}
+	if b.parent != "" {
+		c.Args = append(c.Args, "--parent", b.parent)
+	}
+	c.Args = append(append(c.Args, "--"), t.Sources...)
+	if t.Hooks.Progress != nil {
+		c.Progress = func(s restic.Status) { t.Hooks.Progress(progressFrom(s)) }
+	}
+	sum, err := repo.Run(ctx, c)
+	res := Result{Files: sum.Files, Bytes: sum.Bytes, Sent: sum.Added}
+	if err := b.judge(sum, err, &res); err != nil {
+		b.drop(sum.Snapshot)
+		return res, err
+	}
+	if res.Files, err = b.count(ctx, sum); err == nil {
+		err = t.checkCount(res.Files)
+	}
+	if err != nil {
+		b.drop(sum.Snapshot)
+		return res, err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.kept.Tree != "" {
+		b.failed = append(b.failed, b.kept.Tree)
+	}
+	b.kept.Tree, b.kept.Sources, b.kept.Relative = sum.Snapshot, t.Sources, t.Relative
+	return res, nil
+}
+
+// judge decides whether a snapshot is a good one. That files were gone when
+// restic came to them is no fault of it.
+func (b *resticBackup) judge(sum restic.Summary, err error, res *Result) error {
+	var e *restic.Error
+	if errors.As(err, &e) && e.Unreadable() && sum.Snapshot != "" {
+		if gone, all := restic.Vanished(sum.Failures); all {
+			res.Warnings = append(res.Warnings, vanished(gone[:min(5, len(gone))], int64(len(gone))))
+			return nil
+		}
+	}
+	if err == nil && sum.Snapshot == "" {
+		return errors.New("restic: made no snapshot and did not say why")
+	}
+	return err
+}
+
+// drop notes a snapshot that is no part of this backup.
+func (b *resticBackup) drop(id string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if id != "" {
+		b.failed = append(b.failed, id)
+	}
+}
+
+// count is how many entries a snapshot has that are no directories: restic's
+// summary has regular files only.
+func (b *resticBackup) count(ctx context.Context, sum restic.Summary) (int64, error) {
+	var stats struct {
+		Entries int64 `json:"total_file_count"`
+	}
+	err := b.store.repo.Query(ctx, &stats, "stats", "--mode", "restore-size", sum.Snapshot)
+	return stats.Entries - sum.Dirs, err
+}
+
+// limited is the repository with the job's limit, where the destination has none.
+func (b *resticBackup) limited(limit string) (restic.Repository, error) {
+	repo := b.store.repo
+	if repo.UploadLimit > 0 || limit == "" {
+		return repo, nil
+	}
+	n, err := uploadLimit(limit)
+	repo.UploadLimit = n
+	return repo, err
+}
+
+// patience is the limit of a call that has a lock to wait for.
+func patience(stall time.Duration) time.Duration {
+	if stall == 0 {
+		return longStall
+	}
+	return stall
+}
+
+func progressFrom(s restic.Status) rsync.Progress {
+	p := rsync.Progress{Done: s.BytesDone, Total: s.BytesTotal, Percent: -1, Files: s.FilesDone}
+	if s.BytesTotal > 0 {
+		p.Percent = int(min(99, 100*s.BytesDone/s.BytesTotal))
+	}
+	return p
+}
+
+// Stream saves what r delivers. restic runs a command for it, which fails, and
+// with it the snapshot, unless a file says that r has come to a good end: of a
+// plain standard input restic would take half a stream for a whole one.
+//
+// The size is that of what is stored. The digest is of what went into restic,
+// which checks each piece that it reads back against a digest of its own.
+func (b *resticBackup) Stream(ctx context.Context, s Stream, r io.Reader) (report.Stream, error) {
+	name, err := cleanName(s.Name)
+	if err != nil {
+		return report.Stream{}, err
+	}
+	first, err := peek(r)
+	if err != nil {
+		return report.Stream{}, err
+	}
+	part := keptStream{Name: name, Mode: s.Mode.Perm(), ModTime: s.ModTime}
+	sum := sha256.New()
+	if len(first) > 0 {
+		part.Snapshot, part.Size, err = b.save(ctx, s, name, io.MultiReader(bytes.NewReader(first), r), sum)
+		if err != nil {
+			return report.Stream{}, err
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.kept.Streams = slices.DeleteFunc(b.kept.Streams, func(old keptStream) bool {
+		if old.Name == name && old.Snapshot != "" {
+			b.failed = append(b.failed, old.Snapshot)
+		}
+		return old.Name == name
+	})
+	b.kept.Streams = append(b.kept.Streams, part)
+	return report.Stream{Name: s.Name, Size: part.Size, SHA256: hex.EncodeToString(sum.Sum(nil))}, nil
+}
+
+// peek reads the first bytes; none at a good end.
+func peek(r io.Reader) ([]byte, error) {
+	first := make([]byte, 32<<10)
+	n, err := io.ReadAtLeast(r, first, 1)
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return first[:n], err
+}
+
+// untilGood is the command whose output restic stores.
+const untilGood = `cat <&3 && test -e "$1"`
+
+// save is a snapshot of one stream.
+func (b *resticBackup) save(ctx context.Context, s Stream, name string, r io.Reader, sum hash.Hash) (id string, size int64, err error) {
+	dir, err := os.MkdirTemp(b.store.TempDir, "b1000-stream-")
+	if err != nil {
+		return "", 0, err
+	}
+	defer os.RemoveAll(dir)
+	good := filepath.Join(dir, "good")
+	repo, err := b.limited(s.BWLimit)
+	if err != nil {
+		return "", 0, err
+	}
+	from, to, err := os.Pipe()
+	if err != nil {
+		return "", 0, err
+	}
+	defer from.Close()
+	var waits atomic.Bool // for the source
+	fed := make(chan error, 1)
+	var sent int64
+	go func() {
+		n, err := io.Copy(io.MultiWriter(sum, to), &watched{r, &waits})
+		if err == nil {
+			err = os.WriteFile(good, nil, 0o600)
+		}
+		sent = n
+		to.Close()
+		fed <- err
+	}()
+	args := append(b.saving(partStream), "--stdin-filename", "/"+name, "--stdin-from-command", "--", "sh", "-c", untilGood, "sh", good)
+	got, err := repo.Run(ctx, restic.Call{Args: args, Files: []*os.File{from}, Stall: patience(s.Stall), Idle: waits.Load})
+	from.Close() // who still writes is told that nobody reads
+	if err != nil && waits.Load() {
+		b.drop(got.Snapshot)
+		return "", 0, err // the source may deliver nothing for hours: it is left to its owner
+	}
+	if ferr := <-fed; ferr != nil && (err == nil || !errors.Is(ferr, syscall.EPIPE)) {
+		err = ferr // the cause: restic only knows that its command failed
+	}
+	if err == nil && (got.Snapshot == "" || got.Bytes != sent) {
+		err = fmt.Errorf("restic: stored %d bytes of %d", got.Bytes, sent)
+	}
+	if err != nil {
+		b.drop(got.Snapshot)
+		return "", 0, err
+	}
+	return got.Snapshot, got.Bytes, nil
+}
+
+// Commit makes the backup exist, by the snapshot of its manifest. What it makes
+// superfluous goes, where that is allowed.
+func (b *resticBackup) Commit(ctx context.Context, m report.Manifest) (string, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	m.State = report.Complete
+	k := b.kept
+	k.Manifest = m
+	tags, err := k.pack()
+	if err != nil {
+		return "", err
+	}
+	id, err := b.saveManifest(ctx, m, tags)
+	if err != nil {
+		return "", err
+	}
+	doomed := slices.Clone(b.before)
+	for _, id := range b.failed {
+		if !slices.Contains(doomed, id) {
+			doomed = append(doomed, id)
+		}
+	}
+	if len(doomed) > 0 { // what cannot be removed stays listed as incomplete
+		_ = b.store.forget(context.WithoutCancel(ctx), doomed)
+	}
+	return b.store.location(id), nil
+}
+
+func (b *resticBackup) saveManifest(ctx context.Context, m report.Manifest, tags []string) (string, error) {
+	f, err := os.CreateTemp(b.store.TempDir, "b1000-manifest-")
+	if err != nil {
+		return "", err
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	if _, err := f.Write(m.Encode()); err != nil {
+		return "", err
+	}
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return "", err
+	}
+	name := "/b1000-" + strings.Trim(m.Job+"-"+m.Instance, "-") + ".json"
+	args := append(b.saving(partManifest, tags...), "--stdin-filename", name, "--stdin-from-command", "--", "sh", "-c", "cat <&3")
+	sum, err := b.store.repo.Run(ctx, restic.Call{Args: args, Files: []*os.File{f}, Stall: longStall})
+	if err == nil && sum.Snapshot == "" {
+		err = errors.New("restic: made no snapshot of the manifest")
+	}
+	return sum.Snapshot, err
+}
+
+func (b *resticBackup) Close() error { return nil }
+
+// watched is a reader that says when somebody waits for it.
+type watched struct {
+	io.Reader
+	waits *atomic.Bool
+}
+
+func (w *watched) Read(p []byte) (int, error) {
+	w.waits.Store(true)
+	defer w.waits.Store(false)
+	return w.Reader.Read(p)
+}
