@@ -15,6 +15,9 @@ CHECK_PACKAGES = $(RUN_PACKAGES) acl attr dbus e2fsprogs iproute2 kmod mariadb-s
 MONGODB = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/b1000/mongodb
 BENCH_PACKAGES = $(RUN_PACKAGES) borgbackup e2fsprogs python3 rsnapshot util-linux
 
+# Programs that the tests need and Debian does not have, built once.
+TEST_PROGRAMS ?= $(HOME)/.cache/b1000-tests
+
 .PHONY: build install demo check test lint bench clean demo-setup check-setup bench-setup
 
 build:
@@ -48,7 +51,7 @@ lint:
 # No test may be skipped where CI is set: what a test needs, check-setup installs.
 test:
 	@mkdir -p .cache
-	PATH="$(MONGODB):$$PATH" go tool gotestsum --format pkgname --jsonfile .cache/tests.json -- -count=1 ./...
+	PATH="$(TEST_PROGRAMS):$(MONGODB):$$PATH" go tool gotestsum --format pkgname --jsonfile .cache/tests.json -- -count=1 ./...
 	@if [ -n "$$CI" ] && grep '"Action":"skip"' .cache/tests.json | grep '"Test"'; then echo "tests were skipped"; exit 1; fi
 
 bench: bench-setup build
@@ -63,6 +66,7 @@ demo-setup:
 check-setup:
 	@contrib/packages.sh $(CHECK_PACKAGES)
 	@contrib/mongodb.sh $(MONGODB)
+	@contrib/restic.sh $(TEST_PROGRAMS)
 
 bench-setup:
 	@contrib/packages.sh $(BENCH_PACKAGES)

@@ -73,6 +73,10 @@ func (p program) tell(r *plan.Run) {
 			line("  would wait for %s to fetch, %v at most", c.Dest.Host, c.Dest.Timeout)
 			continue
 		}
+		if c.Dest.Type == "restic" {
+			line("  to %s: %s, as %s%s", c.Dest.Name, c.Dest.Place(), r.Dir(), how)
+			continue
+		}
 		line("  to %s: %s/%s%s", c.Dest.Name, c.Dest.Path, r.Dir(), how)
 	}
 	if r.Post != "" {

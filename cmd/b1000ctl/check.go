@@ -187,7 +187,7 @@ func (c *checking) dests() {
 			if err == nil && d.PasswordFile != "" {
 				err = private(os.ExpandEnv(d.PasswordFile))
 			}
-			c.judge(fmt.Sprintf("destination %q", d.Name), err, resultFault, d.Path)
+			c.judge(fmt.Sprintf("destination %q", d.Name), err, resultFault, d.Place())
 		}
 	}
 }

@@ -46,7 +46,7 @@ destination is refused, and so is one of a job that is running.
 
 // deleted is one copy that was to be deleted, in JSON.
 type deleted struct {
-	ID          string `json:"id"`
+	ID          string `json:"id"` // "" where it is the space that could not be given back
 	Destination string `json:"destination"`
 	Location    string `json:"location"`
 	Deleted     bool   `json:"deleted"`
@@ -89,7 +89,9 @@ func (a *app) delete(ctx context.Context, o deleteOptions, ids []string) error {
 	list, ok := remove(ctx, h, doomed)
 	err = a.print(result{list, unasked}, func(w io.Writer) {
 		for _, d := range list {
-			if d.Deleted {
+			if d.ID == "" {
+				a.say("b1000ctl: at %s: %s", d.Destination, lines(d.Error))
+			} else if d.Deleted {
 				fmt.Fprintf(w, "deleted %s at %s: %s\n", d.ID, d.Destination, printable(d.Location))
 			} else {
 				a.say("b1000ctl: %s at %s: %s", d.ID, d.Destination, lines(d.Error))
@@ -221,6 +223,7 @@ func question(doomed []host.Backup) string {
 // remove deletes every copy; ok reports whether all of them went.
 func remove(ctx context.Context, h *host.Host, doomed []host.Backup) (list []deleted, ok bool) {
 	ok = true
+	swept := map[string]store.Store{} // places that the space is to be given back of
 	for _, b := range doomed {
 		for _, c := range b.Copies {
 			s, err := h.Store(c.Dest)
@@ -230,8 +233,17 @@ func remove(ctx context.Context, h *host.Host, doomed []host.Backup) (list []del
 			if err == nil {
 				err = s.Delete(ctx, c.Entry)
 			}
+			if err == nil {
+				swept[c.Dest.Name] = s
+			}
 			list = append(list, deleted{ID: b.ID, Destination: c.Dest.Name, Location: c.Entry.Location, Deleted: err == nil, Error: reason(err)})
 			ok = ok && err == nil
+		}
+	}
+	for name, s := range swept {
+		if err := run.Sweep(ctx, s); err != nil {
+			list = append(list, deleted{Destination: name, Error: err.Error()})
+			ok = false
 		}
 	}
 	return list, ok

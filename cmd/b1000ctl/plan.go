@@ -180,7 +180,7 @@ func (p *planned) resolved(r *plan.Run) {
 		}
 	}
 	for _, c := range r.Copies {
-		location := c.Dest.Path
+		location := c.Dest.Place()
 		if c.Dest.Type == "passive" {
 			location = "pull://" + c.Dest.Host
 		}

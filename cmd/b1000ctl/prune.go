@@ -145,8 +145,14 @@ func (p *pruning) at(ctx context.Context, sel plan.Selection, d *config.Dest) {
 		p.fail(about(err))
 		return
 	}
+	before := len(p.verdicts)
 	for _, key := range p.keys(found, sel) {
 		if err := p.key(ctx, s, sel.Job, d, key); err != nil {
+			p.fail(about(err))
+		}
+	}
+	if slices.ContainsFunc(p.verdicts[before:], func(v verdict) bool { return v.Deleted }) {
+		if err := run.Sweep(ctx, s); err != nil {
 			p.fail(about(err))
 		}
 	}

@@ -26,6 +26,9 @@ func (r *restoring) outside() error {
 	r.options.to = to
 	for _, d := range r.host.Dests(nil) {
 		if store.Remote(d.Path) {
+			if dir := store.RepositoryDir(d.Repository); dir != "" && inside(resolved(to), resolved(dir)) {
+				return usage("%s is in the repository of destination %q; take a directory outside of %s", to, d.Name, dir)
+			}
 			continue
 		}
 		for _, job := range append(r.host.Config.Jobs(), &config.Job{Name: r.backup.Job}) {

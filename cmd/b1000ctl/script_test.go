@@ -12,6 +12,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"b1000/internal/restic/restictest"
 	"b1000/internal/rsync/rsynctest"
 )
 
@@ -29,6 +30,7 @@ type serverKey struct{}
 //
 //	config FILE...     put the work directory, the daemon's URL and this host's name for @WORK@, @URL@ and @HOST@
 //	daemon start|stop  an rsync daemon over $WORK/net, at $URL; stopped as a power cut would
+//	repository DIR     an empty repository of restic's, opened by the file "password" beside it
 //	field PATH WANT    the JSON on standard output has that value at a path such as backups.0.id
 //	setfield VAR PATH  put the value at a path into a variable
 //	rot FILE           one byte of the file changes; its time does not
@@ -55,6 +57,10 @@ func TestScript(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"config": fill, "field": field, "setfield": setField, "same": same, "rot": rot,
+			"repository": func(ts *testscript.TestScript, _ bool, args []string) {
+				text := ts.ReadFile(restictest.New(t, ts.MkAbs(args[0])))
+				ts.Check(os.WriteFile(ts.MkAbs("password"), []byte(text), 0o600))
+			},
 			"daemon": func(ts *testscript.TestScript, _ bool, args []string) { daemon(t, ts, args) },
 		},
 	})

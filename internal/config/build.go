@@ -99,6 +99,10 @@ func newDest(s *Section) *Dest {
 	if filepath.IsAbs(d.Path) && slices.Contains(d.RsyncOptions, "--fake-super") {
 		s.fault("rsync_options", "--fake-super would change what is read of the source as well; write -M--fake-super")
 	}
+	if strings.Contains(d.Repository, "://") && holdsPassword(d.Repository) {
+		s.fault("repository", "holds a password, which everybody would see; write RESTIC_REST_USERNAME and RESTIC_REST_PASSWORD into environment_file")
+		d.Repository = "" // so that nothing prints it
+	}
 	if d.Type == "restic" && d.Password == "" && d.PasswordFile == "" && d.EnvironmentFile == "" {
 		s.fault("", "a restic repository needs a password_file or an environment_file")
 	}

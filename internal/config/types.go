@@ -86,6 +86,14 @@ type Dest struct {
 	Keep                   Keep
 }
 
+// Place is where a destination stores: a path, or a repository of restic's.
+func (d *Dest) Place() string {
+	if d.Type == "restic" {
+		return d.Repository
+	}
+	return d.Path
+}
+
 // Report is one [report:NAME].
 type Report struct {
 	Name, File string

@@ -107,7 +107,7 @@ func (w *work) once(ctx context.Context) (again bool) {
 			c.Start = w.Now()
 		}
 	})
-	log.Info(fmt.Sprintf("copying to %s: %s", w.copy.Dest.Name, w.copy.Dest.Path))
+	log.Info(fmt.Sprintf("copying to %s: %s", w.copy.Dest.Name, w.copy.Dest.Place()))
 	res, where, err := w.attempt(ctx)
 	if err == nil {
 		w.err = nil

@@ -67,7 +67,7 @@ func newReport(p *plan.Run) report.Run {
 		Step: report.StepInit, Status: report.OK,
 	}
 	for _, c := range p.Copies {
-		path := c.Dest.Path
+		path := c.Dest.Place()
 		if c.Dest.Type == passive {
 			path = "pull://" + c.Dest.Host
 		}

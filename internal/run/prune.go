@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"b1000/internal/plan"
@@ -59,6 +60,19 @@ func Prune(ctx context.Context, s store.Store, key store.Key, rules retention.Ru
 	return all, errors.Join(errs...)
 }
 
+// Sweep gives back the space of deleted backups, where deleting does not. That
+// others are at work there is no fault: a later one will do.
+func Sweep(ctx context.Context, s store.Store) error {
+	sweeper, ok := s.(store.Sweeper)
+	if !ok {
+		return nil
+	}
+	if err := sweeper.Sweep(ctx); err != nil && !store.Busy(err) {
+		return fmt.Errorf("give back space: %w", err)
+	}
+	return nil
+}
+
 // prune applies retention at every destination of a good run. What cannot be
 // pruned is a warning: the backup is good.
 func (t *task) prune(ctx context.Context) {
@@ -81,6 +95,9 @@ func (t *task) prune(ctx context.Context) {
 				if p.Deleted {
 					telling(t.log, EventPruned).With("destination", c.Dest.Name).Info(fmt.Sprintf("%s: deleted %s: %s", c.Dest.Name, p.Entry.Location, p.Reason))
 				}
+			}
+			if slices.ContainsFunc(all, func(p Pruned) bool { return p.Deleted }) {
+				err = errors.Join(err, Sweep(ctx, s))
 			}
 		}
 		if err != nil {

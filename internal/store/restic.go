@@ -235,9 +235,10 @@ func (s *resticStore) Probe(ctx context.Context) error {
 	return err
 }
 
-// localDir is the directory of a repository on this machine, "" for others.
-func (s *resticStore) localDir() string {
-	dir := strings.TrimPrefix(s.Repository, "local:")
+// RepositoryDir is the directory of a restic repository on this machine, "" for
+// one elsewhere.
+func RepositoryDir(repository string) string {
+	dir := strings.TrimPrefix(repository, "local:")
 	if filepath.IsAbs(dir) {
 		return path.Clean(dir)
 	}

@@ -36,7 +36,7 @@ const mostLeftOut = 20000
 func (s *resticStore) leaveOut(ctx context.Context, t Tree) (out *leftOut, err error) {
 	out = &leftOut{}
 	var names []string
-	if dir := s.localDir(); dir != "" { // a backup never holds the place that it is written to
+	if dir := RepositoryDir(s.Repository); dir != "" { // a backup never holds the place that it is written to
 		names = append(names, dir)
 	}
 	if len(t.Exclude) > 0 || len(t.ExcludeRegex) > 0 {

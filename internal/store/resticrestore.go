@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -74,12 +75,23 @@ func (s *resticStore) choice(ctx context.Context, e Entry, names []string) (all 
 			}
 		}
 		if _, abs, ok := k.sourceOf(clean); ok && k.Tree != "" {
-			all = append([]wanted{{clean, abs, k.Tree, nil}}, all...)
+			all = append(all, wanted{clean, abs, k.Tree, nil})
 		}
 		if len(all) == found {
 			return nil, fmt.Errorf("%s holds no %q", e.ID, name)
 		}
 	}
+	// The tree before what goes into it, and what is above before what is below,
+	// so that as much as can be is restored in one round.
+	slices.SortStableFunc(all, func(a, b wanted) int {
+		if (a.stream == nil) != (b.stream == nil) {
+			if a.stream == nil {
+				return -1
+			}
+			return 1
+		}
+		return cmp.Compare(len(a.abs), len(b.abs))
+	})
 	return all, nil
 }
 

@@ -66,6 +66,12 @@ type Store interface {
 	Probe(ctx context.Context) error
 }
 
+// Sweeper is a Store in which deleting does not give back the space.
+type Sweeper interface {
+	// Sweep gives back the space of what was deleted. It may take long.
+	Sweep(ctx context.Context) error
+}
+
 // Backup is one that is being made: a tree, streams, or both, the tree first.
 type Backup interface {
 	// Tree copies directory trees. After a failure it may be called again and
@@ -182,6 +188,12 @@ func Hopeless(err error) bool {
 		return true
 	}
 	return errors.Is(err, ErrTooFew) || errors.As(err, &done) || errors.As(err, &e) && !rsync.Worthwhile(e)
+}
+
+// Busy reports whether others are at work in the place, and keep it from us.
+func Busy(err error) bool {
+	var r *restic.Error
+	return errors.As(err, &r) && r.Locked()
 }
 
 // CommittedError is returned by Begin for a backup that is there already and
