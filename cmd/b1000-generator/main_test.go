@@ -48,7 +48,7 @@ func TestCalls(t *testing.T) {
 		status         int
 		stdout, stderr string // what is in there; "" for nothing at all
 	}{
-		{"by systemd", oneJob, three, 0, "b1000@etc.service.d\nb1000@etc.timer\ntimers.target.wants\n", ""},
+		{"by systemd", oneJob, three, 0, "b1000@etc.service.d\nb1000@etc.timer\ntimers.target.d\n", ""},
 		{"with one directory", oneJob, three[:1], 0, "b1000@etc.timer", ""},
 		{"without a configuration", "", three, 0, "", ""},
 		{"with a broken one", oneJob + "inclde = x\n", three, 0, "b1000@etc.timer", "b1000-generator: "},

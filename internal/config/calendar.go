@@ -15,7 +15,6 @@ var (
 	calendarPart  = regexp.MustCompile(`^[-0-9*,./:~T]+$`)
 	calendarZone  = regexp.MustCompile(`^[A-Za-z][-A-Za-z0-9_+/]*$`)
 	calendarEpoch = regexp.MustCompile(`^@[0-9]+$`)
-	calendarField = regexp.MustCompile(`(^|[-,.~])([0-9]+)`)
 )
 
 // checkSchedule finds the common slips in a calendar event of systemd.time(7):
@@ -116,10 +115,17 @@ func checkClock(clock string) error {
 // inRange looks at the numbers of a list such as "1,3..5"; what follows a "/" is
 // a step and may be anything.
 func inRange(what, list string, low, high int) error {
-	for _, m := range calendarField.FindAllStringSubmatch(list, -1) {
-		if n, err := strconv.Atoi(m[2]); err != nil || n < low || n > high {
-			return fmt.Errorf("%s %s is not from %d to %d", what, m[2], low, high)
+	for i := 0; i < len(list); {
+		end := i
+		for end < len(list) && '0' <= list[end] && list[end] <= '9' {
+			end++
 		}
+		if number := list[i:end]; number != "" && (i == 0 || strings.IndexByte("-,.~", list[i-1]) >= 0) {
+			if n, err := strconv.Atoi(number); err != nil || n < low || n > high {
+				return fmt.Errorf("%s %s is not from %d to %d", what, number, low, high)
+			}
+		}
+		i = end + 1
 	}
 	return nil
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"os"
@@ -35,11 +36,13 @@ func readFile(path string) ([]byte, os.FileInfo, error) {
 	if !info.Mode().IsRegular() {
 		return nil, nil, fmt.Errorf("%s: not a regular file", path)
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err == nil && len(data) > maxFile {
+	var data bytes.Buffer
+	data.Grow(int(min(info.Size(), maxFile)) + bytes.MinRead)
+	_, err = data.ReadFrom(io.LimitReader(f, maxFile+1))
+	if err == nil && data.Len() > maxFile {
 		err = fmt.Errorf("%s: larger than %d MiB", path, maxFile>>20)
 	}
-	return data, info, err
+	return data.Bytes(), info, err
 }
 
 // permissionFault says why a file must not be trusted, "" for nothing.

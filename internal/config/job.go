@@ -31,8 +31,10 @@ func (c *Config) newJob(s *Section) *Job {
 	if s.Has("copy_retry_min_sleep") {
 		j.CopyRetryMinSleep = s.Duration("copy_retry_min_sleep")
 	}
-	if n, err := strconv.Atoi(s.Text("nice")); err == nil {
-		j.Nice = &n
+	if s.Has("nice") {
+		if n, err := strconv.Atoi(s.Text("nice")); err == nil {
+			j.Nice = &n
+		}
 	}
 	for _, word := range s.Words("preserve") {
 		j.Preserve.HardLinks = j.Preserve.HardLinks || word == "hardlinks"

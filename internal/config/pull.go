@@ -94,7 +94,7 @@ func (j *Job) checkPull() {
 		s.fault("hosts", name+" is named twice")
 	}
 	for _, key := range s.Keys() {
-		if len(j.Hosts) == 0 && slices.Contains(s.Refs(key), "client") {
+		if len(j.Hosts) == 0 && strings.Contains(s.Raw(key), "$") && slices.Contains(s.Refs(key), "client") {
 			s.fault(key, "$client is known only to a job with hosts")
 		}
 	}

@@ -67,7 +67,8 @@ func scan(data []byte) scanned {
 				fault(n, "a section header is [kind:name] alone on its line")
 				continue
 			}
-			out.sections = append(out.sections, scannedSection{title: title, line: n})
+			const usual = 8 // options
+			out.sections = append(out.sections, scannedSection{title: title, line: n, keys: make([]scannedKey, 0, usual)})
 			key = nil
 		default:
 			key = scanOption(&out, fault, line, n, indent)

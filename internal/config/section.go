@@ -99,25 +99,30 @@ func (s *Section) Int(key string) int {
 
 // Duration is the value of an option of kind Duration.
 func (s *Section) Duration(key string) time.Duration {
-	if s.Text(key) == "" {
+	text := s.Text(key)
+	if text == "" {
 		return 0
 	}
-	d, _ := ParseDuration(s.Text(key))
+	d, _ := ParseDuration(text)
 	return d
 }
 
 // Size is the value of an option of kind Size, in bytes.
 func (s *Section) Size(key string) int64 {
-	if s.Text(key) == "" {
+	text := s.Text(key)
+	if text == "" {
 		return 0
 	}
-	n, _ := ParseSize(s.Text(key))
+	n, _ := ParseSize(text)
 	return n
 }
 
 // Words is the value of an option that is a list; see Split.
 func (s *Section) Words(key string) []string {
-	option, _ := Lookup(s.Kind, key)
+	option := lookup(s.Kind, key)
+	if option == nil {
+		return nil
+	}
 	words, _ := option.Split(s.Text(key))
 	return words
 }

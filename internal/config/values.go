@@ -11,48 +11,72 @@ import (
 )
 
 var (
-	namePattern     = regexp.MustCompile(`^[A-Za-z0-9][-_.A-Za-z0-9]*$`)
 	durationPattern = regexp.MustCompile(`^(\d+[smhdw])+$`)
-	durationPart    = regexp.MustCompile(`\d+[smhdw]`)
 	sizePattern     = regexp.MustCompile(`^(\d+)([KMGT]?)(?:i?B)?$`)
 	ratePattern     = regexp.MustCompile(`^\d+(\.\d+)?([bB]|[kmgtpKMGTP]([bB]|i[bB])?)?$`)
 	ionicePattern   = regexp.MustCompile(`^(idle|(best-effort|realtime)(:[0-7])?)$`)
 )
+
+var errDuration = errors.New("wants a duration as 90s, 15m, 2h, 3d, 2w, 1h30m or a number of seconds")
 
 // NamePattern is what the names of jobs, destinations, reports, streams,
 // instances and hosts look like: they become parts of paths and unit names.
 const NamePattern = "[A-Za-z0-9][-_.A-Za-z0-9]*"
 
 // ValidName reports whether s matches NamePattern as a whole.
-func ValidName(s string) bool { return namePattern.MatchString(s) }
+func ValidName(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; !isLetter(c) && (c < '0' || c > '9') && (i == 0 || c != '-' && c != '_' && c != '.') {
+			return false
+		}
+	}
+	return s != ""
+}
 
 // ParseDuration reads "90s", "15m", "2h", "3d", "2w", a sequence of such as
 // "1h30m", or a bare number of seconds. A negative one is an error.
 func ParseDuration(s string) (time.Duration, error) {
-	bad := errors.New("wants a duration as 90s, 15m, 2h, 3d, 2w, 1h30m or a number of seconds")
 	if s == "0" {
 		return 0, nil
 	}
-	parts := []string{s + "s"}
-	if durationPattern.MatchString(s) {
-		parts = durationPart.FindAllString(s, -1)
+	several := durationPattern.MatchString(s)
+	if !several {
+		s += "s"
 	}
-	units := map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour, 'w': 7 * 24 * time.Hour}
 	var sum time.Duration
-	for _, part := range parts {
-		n, err := strconv.ParseUint(part[:len(part)-1], 10, 63)
+	for s != "" {
+		end := len(s) - 1
+		if several {
+			end = strings.IndexAny(s, "smhdw")
+		}
+		n, err := strconv.ParseUint(s[:end], 10, 63)
 		if errors.Is(err, strconv.ErrRange) {
 			return 0, errors.New("duration is longer than 290 years")
 		} else if err != nil {
-			return 0, bad
+			return 0, errDuration
 		}
-		unit := units[part[len(part)-1]]
+		unit := unitOfTime(s[end])
 		if n > uint64((math.MaxInt64-sum)/unit) {
 			return 0, errors.New("duration is longer than 290 years")
 		}
 		sum += time.Duration(n) * unit
+		s = s[end+1:]
 	}
 	return sum, nil
+}
+
+func unitOfTime(letter byte) time.Duration {
+	switch letter {
+	case 'm':
+		return time.Minute
+	case 'h':
+		return time.Hour
+	case 'd':
+		return 24 * time.Hour
+	case 'w':
+		return 7 * 24 * time.Hour
+	}
+	return time.Second
 }
 
 // ParseSize reads a number of bytes, with K, M, G or T for powers of 1024.

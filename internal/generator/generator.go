@@ -59,12 +59,16 @@ func Units(cfg *config.Config, root string) *unit.Tree {
 	for _, p := range cfg.Fatal() {
 		fault(p)
 	}
+	var wants wanted
 	for _, part := range ofJobs(cfg.Jobs(), root) {
 		t.Add(&part.tree)
+		wants.timers = append(wants.timers, part.wants.timers...)
+		wants.sockets = append(wants.sockets, part.wants.sockets...)
 		for _, p := range part.faults {
 			fault(p)
 		}
 	}
+	wants.add(t)
 	if len(faults) > 0 {
 		addFailure(t, below(root, cfg.Path), faults)
 	}
@@ -74,6 +78,9 @@ func Units(cfg *config.Config, root string) *unit.Tree {
 // part are the units of some jobs, and why others have none.
 type part struct {
 	tree   unit.Tree
+	wants  wanted
+	guess  guess
+	file   unit.File // the one that is being written
 	faults []config.Problem
 }
 
@@ -90,7 +97,7 @@ func ofJobs(jobs []*config.Job, root string) []part {
 		wg.Go(func() {
 			p := &parts[i]
 			for _, job := range jobs[i*len(jobs)/len(parts) : (i+1)*len(jobs)/len(parts)] {
-				if err := addJob(&p.tree, job, below(root, job.File)); err != nil {
+				if err := p.addJob(job, below(root, job.File)); err != nil {
 					p.faults = append(p.faults, config.Problem{File: job.File, Line: job.Line, Section: "job:" + job.Name, Message: err.Error()})
 				}
 			}
@@ -98,15 +105,6 @@ func ofJobs(jobs []*config.Job, root string) []part {
 	}
 	wg.Wait()
 	return parts
-}
-
-// Unreadable are the units that say why the configuration at path, below root,
-// cannot be read.
-func Unreadable(path, root string, err error) *unit.Tree {
-	t := &unit.Tree{}
-	text := strings.ReplaceAll(err.Error(), path, below(root, path))
-	addFailure(t, below(root, path), strings.Split(text, "\n"))
-	return t
 }
 
 // below is a path as it is called within root.
@@ -118,27 +116,27 @@ func below(root, path string) string {
 }
 
 // addJob adds the units of one job; the error says why that cannot be done.
-func addJob(t *unit.Tree, job *config.Job, source string) error {
+func (p *part) addJob(job *config.Job, source string) error {
 	if err := unit.CheckName(Service(job.Name, "")); err != nil {
 		return err
 	}
 	broken := len(job.Problems) > 0
 	schedule := schedule(job)
 	if schedule != "" || broken {
-		addTimer(t, job, schedule, source)
+		p.addTimer(job, schedule, source)
 	}
 	if broken {
-		addDropIn(t, job, "", source, nil)
+		p.addDropIn(job, "", source, nil)
 		return nil
 	}
-	addDropIn(t, job, "", source, mounts(job, ""))
-	errs := []error{addPassive(t, job, source)}
+	p.addDropIn(job, "", source, p.mounts(job, ""))
+	errs := []error{p.addPassive(job, source)}
 	for _, instance := range instances(job) {
 		if err := unit.CheckName(Service(job.Name, instance)); err != nil {
 			errs = append(errs, err)
 			continue
 		}
-		addDropIn(t, job, instance, source, mounts(job, instance))
+		p.addDropIn(job, instance, source, p.mounts(job, instance))
 	}
 	return errors.Join(errs...)
 }
@@ -151,9 +149,9 @@ func schedule(job *config.Job) string {
 	return job.Schedule
 }
 
-func addTimer(t *unit.Tree, job *config.Job, schedule, source string) {
+func (p *part) addTimer(job *config.Job, schedule, source string) {
 	name := Timer(job.Name)
-	f := header(job, source)
+	f := p.header(job, source)
 	f.Section("Unit")
 	f.Set("Description", "Schedule of backup "+unit.Text(job.Name))
 	setSource(f, source)
@@ -170,8 +168,8 @@ func addTimer(t *unit.Tree, job *config.Job, schedule, source string) {
 			f.Set("RandomizedDelaySec", seconds(job.RandomizedDelay))
 		}
 	}
-	t.File(name, f.String())
-	t.Link("timers.target.wants/"+name, "../"+name)
+	p.tree.File(name, f.String())
+	p.wants.timers = append(p.wants.timers, name)
 }
 
 // stopAfter is TimeoutStopSec of b1000@.service; afterPost is added to the time
@@ -181,8 +179,8 @@ const (
 	afterPost = time.Minute
 )
 
-func addDropIn(t *unit.Tree, job *config.Job, instance, source string, mounts []string) {
-	f := header(job, source)
+func (p *part) addDropIn(job *config.Job, instance, source string, mounts []string) {
+	f := p.header(job, source)
 	f.Section("Unit")
 	title := "Backup " + unit.Text(job.Name)
 	if instance != "" {
@@ -204,34 +202,13 @@ func addDropIn(t *unit.Tree, job *config.Job, instance, source string, mounts []
 		f.Section("Service")
 		f.Set("TimeoutStopSec", seconds(stop))
 	}
-	t.File(Service(job.Name, instance)+".d/"+dropIn, f.String())
-}
-
-// addFailure adds the unit that fails with the faults. The message is its
-// standard input, where nothing in it can become a command.
-func addFailure(t *unit.Tree, source string, faults []string) {
-	f := &unit.File{}
-	f.Comment("Made by b1000-generator.")
-	f.Section("Unit")
-	f.Set("Description", "Configuration of backups")
-	setSource(f, source)
-	f.Section("Service")
-	f.Set("Type", "oneshot")
-	f.Set("SyslogIdentifier", "b1000")
-	f.Set("SyslogLevel", "err")
-	f.Set("StandardInput", "data")
-	for _, fault := range faults {
-		f.Set("StandardInputText", unit.Input(fault))
-	}
-	f.Set("StandardInputText", "Repair it, see that b1000ctl check is content, then: b1000ctl reload")
-	f.Set("ExecStart", "/bin/sh -c 'cat >&2; exit 2'")
-	t.File(ConfigService, f.String())
-	t.Link("multi-user.target.wants/"+ConfigService, "../"+ConfigService)
+	p.tree.File(Service(job.Name, instance)+".d/"+dropIn, f.String())
 }
 
 // header begins a file with where it comes from.
-func header(job *config.Job, source string) *unit.File {
-	f := &unit.File{}
+func (p *part) header(job *config.Job, source string) *unit.File {
+	f := &p.file
+	f.Reset()
 	f.Comment("Made by b1000-generator from " + source + ", [job:" + job.Name + "]")
 	return f
 }

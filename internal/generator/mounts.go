@@ -1,6 +1,7 @@
 package generator
 
 import (
+	"cmp"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -13,12 +14,12 @@ import (
 // what it includes, require_mount, and its destination where that is local and
 // the only one. Where there are several, one that is missing must not keep the
 // others from getting their copy.
-func mounts(job *config.Job, instance string) []string {
+func (p *part) mounts(job *config.Job, instance string) []string {
 	var paths []string
 	if job.Direction == "push" {
-		paths = append(paths, known(job, "include", instance)...)
+		paths = append(paths, p.guess.known(job, "include", instance)...)
 	}
-	paths = append(paths, known(job, "require_mount", instance)...)
+	paths = append(paths, p.guess.known(job, "require_mount", instance)...)
 	var dests []*config.Dest
 	for _, word := range job.Dests {
 		dests = append(dests, word.Dests...)
@@ -63,14 +64,15 @@ func needsNetwork(job *config.Job) bool {
 // known are the paths of an option as far as they are known before the job runs:
 // of /srv/$start_time/*.db that is /srv. Two expansions with different values
 // for what is not known tell.
-func known(job *config.Job, key, instance string) []string {
-	if !job.Has(key) {
+func (g *guess) known(job *config.Job, key, instance string) []string {
+	raw := job.Raw(key)
+	if raw == "" {
 		return nil
 	}
-	a, errA := words(job, key, instance, "a")
+	a, errA := g.words(0, job, key, instance)
 	b, errB := a, errA
-	if len(job.Refs(key)) > 0 {
-		b, errB = words(job, key, instance, "b")
+	if strings.IndexByte(raw, '$') >= 0 {
+		b, errB = g.words(1, job, key, instance)
 	}
 	if errA != nil || errB != nil || len(a) != len(b) {
 		return nil
@@ -91,15 +93,21 @@ func known(job *config.Job, key, instance string) []string {
 	return out
 }
 
-// words is an option taken apart, with filler for what is not known.
-func words(job *config.Job, key, instance, filler string) ([]string, error) {
-	runtime := map[string]string{"name": job.Name, "instance": instance}
-	for _, name := range append(config.RuntimeNames(), "instances", "data_age", "master_host", "master_instance") {
-		if runtime[name] == "" {
-			runtime[name] = filler
+// guess is what stands for the values that are not known, two of each. Made once
+// for many jobs.
+type guess [2]map[string]string
+
+// words is an option taken apart, with one of the guesses.
+func (g *guess) words(which int, job *config.Job, key, instance string) ([]string, error) {
+	filler := string("ab"[which])
+	if g[which] == nil {
+		g[which] = map[string]string{}
+		for _, name := range append(config.RuntimeNames(), "instances", "data_age", "master_host", "master_instance") {
+			g[which][name] = filler
 		}
 	}
-	text, err := job.Expand(key, runtime)
+	g[which]["name"], g[which]["instance"] = job.Name, cmp.Or(instance, filler)
+	text, err := job.Expand(key, g[which])
 	if err != nil {
 		return nil, err
 	}

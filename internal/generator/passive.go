@@ -17,7 +17,7 @@ func PassiveService(job string) string { return "b1000-passive@" + job + ".servi
 
 // addPassive adds the socket of a passive job with listen, and what its service
 // may write to.
-func addPassive(t *unit.Tree, job *config.Job, source string) error {
+func (p *part) addPassive(job *config.Job, source string) error {
 	if job.Direction != "passive" || job.Listen == "" {
 		return nil
 	}
@@ -29,7 +29,7 @@ func addPassive(t *unit.Tree, job *config.Job, source string) error {
 		return err
 	}
 	name := Socket(job.Name)
-	f := header(job, source)
+	f := p.header(job, source)
 	f.Section("Unit")
 	f.Set("Description", "Where backup "+unit.Text(job.Name)+" is fetched")
 	setSource(f, source)
@@ -42,10 +42,10 @@ func addPassive(t *unit.Tree, job *config.Job, source string) error {
 		f.Set("FreeBind", "yes") // the address may come up later
 	}
 	f.Set("FileDescriptorName", "passive")
-	t.File(name, f.String())
-	t.Link("sockets.target.wants/"+name, "../"+name)
+	p.tree.File(name, f.String())
+	p.wants.sockets = append(p.wants.sockets, name)
 
-	d := header(job, source)
+	d := p.header(job, source)
 	d.Section("Unit")
 	d.Set("Description", "Serving backup "+unit.Text(job.Name)+" to the host that fetches it")
 	setSource(d, source)
@@ -53,7 +53,7 @@ func addPassive(t *unit.Tree, job *config.Job, source string) error {
 		d.Section("Service")
 		d.Set("ReadWritePaths", unit.Paths(paths))
 	}
-	t.File(PassiveService(job.Name)+".d/"+dropIn, d.String())
+	p.tree.File(PassiveService(job.Name)+".d/"+dropIn, d.String())
 	return nil
 }
 

@@ -12,34 +12,36 @@ import (
 )
 
 // File is the text of one unit or drop-in. The zero value is empty.
-type File struct{ b strings.Builder }
+type File struct{ b []byte }
+
+// Reset empties the file, so that the next one is written where this one was.
+func (f *File) Reset() { f.b = f.b[:0] }
 
 // Comment adds a line that systemd does not read.
 func (f *File) Comment(text string) {
-	f.b.Grow(384) // most files fit
-	f.b.WriteString("# ")
-	f.b.WriteString(printable(text))
-	f.b.WriteByte('\n')
+	f.b = append(f.b, "# "...)
+	f.b = append(f.b, printable(text)...)
+	f.b = append(f.b, '\n')
 }
 
 // Section begins a section.
 func (f *File) Section(name string) {
-	f.b.WriteString("\n[")
-	f.b.WriteString(name)
-	f.b.WriteString("]\n")
+	f.b = append(f.b, "\n["...)
+	f.b = append(f.b, name...)
+	f.b = append(f.b, "]\n"...)
 }
 
 // Set adds a line key=value. The value is in systemd's own syntax; see [Text],
 // [Paths] and [Input] for what is not.
 func (f *File) Set(key, value string) {
-	f.b.WriteString(key)
-	f.b.WriteByte('=')
-	f.b.WriteString(value)
-	f.b.WriteByte('\n')
+	f.b = append(f.b, key...)
+	f.b = append(f.b, '=')
+	f.b = append(f.b, value...)
+	f.b = append(f.b, '\n')
 }
 
 // String is the file as it is to be written.
-func (f *File) String() string { return f.b.String() }
+func (f *File) String() string { return string(f.b) }
 
 // Text is a value that systemd takes as it stands but for specifiers, as it does
 // with Description= and OnCalendar= (systemd.unit(5), "Specifiers"). What cannot

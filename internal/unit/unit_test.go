@@ -2,11 +2,13 @@ package unit_test
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"unicode"
 
@@ -176,5 +178,51 @@ func TestSystemdReadsPathsAsTheyAreMeant(t *testing.T) {
 	out, err := exec.Command("systemd-analyze", "verify", path).CombinedOutput()
 	if err != nil || strings.Contains(string(out), "made.service") {
 		t.Errorf("%v: %s\n%s", err, out, file)
+	}
+}
+
+// Two workers make a large tree, and clear it away again where something is in
+// the way at its end.
+func TestALargeTreeIsMadeAsAWholeOrNotAtAll(t *testing.T) {
+	large := &unit.Tree{}
+	for i := range 1000 {
+		name := fmt.Sprintf("b@%04d.timer", i)
+		large.File(name, name+" at the root\n")
+		large.File(name+".d/x.conf", name+" in a directory\n")
+		large.Link("y.target.wants/"+name, "../"+name)
+	}
+	dir := t.TempDir()
+	if err := large.Make(dir); err != nil {
+		t.Fatal(err)
+	}
+	if missing, changed := large.Differences(dir); len(missing)+len(changed) > 0 {
+		t.Errorf("missing %q, changed %q", missing, changed)
+	}
+	for _, there := range []string{"b@0999.timer", "b@0000.timer.d", "y.target.wants", "b@0500.timer"} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, there), []byte("mine\n"), 0o644); err != nil {
+			t.Fatal(err)
+		}
+		if err := large.Make(dir); err == nil {
+			t.Errorf("%s is in the way, and no error", there)
+		}
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+			t.Errorf("%s is in the way: left %d, %v", there, len(entries), err)
+		}
+	}
+}
+
+func TestAPathThatIsTooLongIsRefused(t *testing.T) {
+	long := strings.Repeat("x", 300)
+	for _, path := range []string{long, long + "/" + long, "a/" + strings.Repeat(long, 3)} {
+		dir := t.TempDir()
+		tree := &unit.Tree{}
+		tree.File(path, "")
+		if err := tree.Make(dir); !errors.Is(err, syscall.ENAMETOOLONG) {
+			t.Errorf("%d bytes: %v", len(path), err)
+		}
+		if entries, err := os.ReadDir(dir); err != nil || len(entries) != 0 {
+			t.Errorf("left %v, %v", entries, err)
+		}
 	}
 }
