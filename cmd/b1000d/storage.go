@@ -88,7 +88,9 @@ func (p program) storageSettings(s *config.Section, log *slog.Logger) (storage.S
 	if err != nil {
 		return storage.Settings{}, err
 	}
+	bytes, percent := s.Share("min_free")
 	return storage.Settings{
+		MinFree: storage.Share{Bytes: bytes, Percent: percent}, FakeSuper: s.Bool("fake_super"),
 		Path: filepath.Clean(s.Text("path")), ClientsDir: s.Text("clients_dir"), TLS: id, Keep: s.Keep(),
 		Transfers: s.Int("max_clients"), Dir: p.getenv("RUNTIME_DIRECTORY"), Log: log,
 	}, nil

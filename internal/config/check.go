@@ -181,6 +181,8 @@ func (o *Option) valueFault(value string) string {
 		_, err = ParseDuration(value)
 	case Size:
 		_, err = ParseSize(value)
+	case Share:
+		_, _, err = ParseShare(value)
 	case Rate:
 		if !ratePattern.MatchString(value) {
 			err = errors.New("wants a rate as 500 (KiB per second), 800K or 1.5M")

@@ -16,6 +16,7 @@ const (
 	Int      Kind = "int"      // within Min and Max
 	Duration Kind = "duration" // see ParseDuration
 	Size     Kind = "size"     // see ParseSize
+	Share    Kind = "share"    // see ParseShare
 	Rate     Kind = "rate"     // as rsync's --bwlimit: KiB per second, or 1.5m
 	Enum     Kind = "enum"     // one of Values
 	Name     Kind = "name"     // see NamePattern

@@ -68,7 +68,9 @@ var storageOptions = []Option{
 	{Name: "tls_cert", Kind: Path, Need: "*", Doc: "certificate of the server"},
 	{Name: "tls_key", Kind: Path, Need: "*", Doc: "private key of the server"},
 	{Name: "tls_ca", Kind: Path, Need: "*", Doc: "authority that the clients' certificates must come from"},
-	{Name: "max_clients", Kind: Int, Min: 1, Max: 100000, Default: "32", Doc: "connections served at once"},
+	{Name: "max_clients", Kind: Int, Min: 1, Max: 100000, Default: "32", Doc: "transfers served at once, half of them for one client at most; others wait"},
+	{Name: "min_free", Kind: Share, Default: "2%", Doc: "how much of the disk is kept free: below that nothing is taken"},
+	{Name: "fake_super", Kind: Bool, Default: "no", Doc: "keep owners, modes and devices in attributes beside the files; always so where the server is not root"},
 }
 
 var clientOptions = []Option{

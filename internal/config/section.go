@@ -117,6 +117,15 @@ func (s *Section) Size(key string) int64 {
 	return n
 }
 
+// Share is the value of an option of kind Share; see ParseShare.
+func (s *Section) Share(key string) (bytes int64, percent int) {
+	if s.Text(key) == "" {
+		return 0, 0
+	}
+	bytes, percent, _ = ParseShare(s.Text(key))
+	return bytes, percent
+}
+
 // Words is the value of an option that is a list; see Split.
 func (s *Section) Words(key string) []string {
 	option := lookup(s.Kind, key)

@@ -93,6 +93,22 @@ func ParseSize(s string) (int64, error) {
 	return n << shift, nil
 }
 
+// ParseShare reads a size, or hundredths of a whole as 5%; one of the two results
+// is 0.
+func ParseShare(s string) (bytes int64, percent int, err error) {
+	if number, ok := strings.CutSuffix(s, "%"); ok {
+		percent, err = strconv.Atoi(number)
+		if err != nil || percent < 0 || percent > 99 {
+			return 0, 0, errors.New("wants a size as 20G, or a share as 5%")
+		}
+		return 0, percent, nil
+	}
+	if bytes, err = ParseSize(s); err != nil {
+		err = errors.New("wants a size as 20G, or a share as 5%")
+	}
+	return bytes, 0, err
+}
+
 // ParseBool reads yes, true, on, 1 and no, false, off, 0 in any case.
 func ParseBool(s string) (bool, error) {
 	switch strings.ToLower(s) {

@@ -36,6 +36,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	}
 	s.wg.Go(func() { _ = web.Serve(served) })
 	s.wg.Go(s.tend)
+	s.wg.Go(s.watch)
 	stop := context.AfterFunc(ctx, func() {
 		s.end(errEnding)
 		l.Close()
@@ -70,6 +71,13 @@ type peer struct {
 	*tls.Conn
 	cert  *x509.Certificate
 	first *bufio.Reader // holds what was read to find out what is spoken
+	gone  func()        // counts it out
+}
+
+// Close ends the connection.
+func (p *peer) Close() error {
+	p.gone()
+	return p.Conn.Close()
 }
 
 type peerKey struct{}
@@ -84,7 +92,12 @@ func (p *peer) Read(b []byte) (int, error) {
 // meet finds out who a client is and what it speaks: HTTP, or the protocol of an
 // rsync daemon, whose client begins as well.
 func (s *Server) meet(conn net.Conn, served *queue) {
-	p, err := s.handshake(conn)
+	known, err := s.doors.knock(conn)
+	var p *peer
+	if err == nil {
+		defer known()
+		p, err = s.handshake(conn)
+	}
 	if err != nil {
 		conn.Close()
 		if s.ctx.Err() == nil {
@@ -95,6 +108,7 @@ func (s *Server) meet(conn net.Conn, served *queue) {
 	_ = p.SetReadDeadline(time.Now().Add(s.Handshake))
 	begin, err := p.first.Peek(1)
 	_ = p.SetReadDeadline(time.Time{})
+	known()
 	switch {
 	case err != nil: // nothing was asked
 		p.Close()
@@ -118,7 +132,16 @@ func (s *Server) handshake(conn net.Conn) (*peer, error) {
 		}
 		return nil, err
 	}
-	return &peer{Conn: secured, cert: secured.ConnectionState().PeerCertificates[0], first: bufio.NewReaderSize(secured, 512)}, nil
+	cert := secured.ConnectionState().PeerCertificates[0]
+	who, err := s.clients.find(cert)
+	if err != nil {
+		return nil, err
+	}
+	gone, err := s.doors.enter(who.name, 2*s.Transfers+mostFromAddress)
+	if err != nil {
+		return nil, err
+	}
+	return &peer{Conn: secured, cert: cert, first: bufio.NewReaderSize(secured, 512), gone: gone}, nil
 }
 
 // notTLS is plainer where a client has not tried TLS at all.

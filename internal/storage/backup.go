@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"b1000/internal/report"
 	"b1000/internal/store"
@@ -24,13 +26,14 @@ type backup struct {
 	target        store.Target
 	place         store.Place
 
-	mu      sync.Mutex
-	used    time.Time
-	busy    int // transfers and streams at work
-	over    bool
-	filled  bool            // there may be something of an attempt before
-	streams []report.Stream // that are stored whole
-	trouble error           // why the server has cut what was sent
+	mu        sync.Mutex
+	used      time.Time
+	busy      int // transfers and streams at work
+	over      bool
+	closed    bool            // nothing is held any more
+	filled    bool            // there may be something of an attempt before
+	streams   []report.Stream // that are stored whole
+	discarded error           // why it was; it is known here still for who asks
 }
 
 var (
@@ -46,7 +49,7 @@ func targetOf(t wire.Target) (store.Target, error) {
 	m := t.Manifest
 	full := t.Day != ""
 	wrong := func(what, value string) error {
-		return &refusal{http.StatusBadRequest, fmt.Sprintf("%s %q is none that a backup could have", what, value)}
+		return &refusal{status: http.StatusBadRequest, text: fmt.Sprintf("%s %q is none that a backup could have", what, value)}
 	}
 	switch {
 	case !namePattern.MatchString(t.Job) || m.Job != t.Job:
@@ -57,14 +60,24 @@ func targetOf(t wire.Target) (store.Target, error) {
 		return store.Target{}, wrong("name", t.Base)
 	case !idPattern.MatchString(m.ID):
 		return store.Target{}, wrong("id", m.ID)
+	case !printable(m.Host):
+		return store.Target{}, wrong("host", m.Host)
+	case !printable(m.Instance):
+		return store.Target{}, wrong("instance", m.Instance)
 	case full != (m.Type == "full"):
 		return store.Target{}, wrong("type", m.Type)
 	}
 	m.State = report.Incomplete
 	if _, err := report.ParseManifest(m.Encode()); err != nil {
-		return store.Target{}, &refusal{http.StatusBadRequest, err.Error()}
+		return store.Target{}, &refusal{status: http.StatusBadRequest, text: err.Error()}
 	}
 	return store.Target{Job: t.Job, Day: t.Day, Base: t.Base, HardLink: t.HardLink, Manifest: m}, nil
+}
+
+// printable reports whether a word may stand in a log.
+func printable(word string) bool {
+	const longest = 255
+	return len(word) <= longest && utf8.ValidString(word) && !strings.ContainsFunc(word, func(r rune) bool { return !unicode.IsPrint(r) })
 }
 
 // begin begins a backup. One of the same id that the client had begun before, and
@@ -82,6 +95,9 @@ func (s *Server) begin(c *call) error {
 		return err
 	}
 	s.supersede(c.client, t)
+	if err := errors.Join(s.tight(), s.overQuota(c.r.Context(), c.client)); err != nil {
+		return err
+	}
 	made, err := c.store.Begin(c.r.Context(), t)
 	if err != nil {
 		return err
@@ -117,7 +133,13 @@ func (s *Server) backup(c *call) (*backup, error) {
 	b := s.backups[c.r.PathValue("token")]
 	s.mu.Unlock()
 	if b == nil || b.client != c.client.name {
-		return nil, &refusal{http.StatusGone, "this backup is not being made here; the server may have been started anew"}
+		return nil, &refusal{status: http.StatusGone, text: "this backup is not being made here; the server may have been started anew"}
+	}
+	b.mu.Lock()
+	discarded := b.discarded
+	b.mu.Unlock()
+	if discarded != nil {
+		return nil, &refusal{status: http.StatusGone, text: "this backup was discarded: " + discarded.Error()}
 	}
 	b.mu.Lock()
 	b.used = s.Now()
@@ -130,7 +152,7 @@ func (b *backup) enter() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.over {
-		return &refusal{http.StatusGone, "this backup is not being made any more"}
+		return &refusal{status: http.StatusGone, text: "this backup is not being made any more"}
 	}
 	b.busy++
 	return nil
@@ -153,15 +175,22 @@ func (b *backup) leave(now time.Time) {
 	b.used = now
 }
 
+// isClosed reports whether the backup is being made no more.
+func (b *backup) isClosed() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.closed
+}
+
 // finish marks the backup as over, unless something still writes to it.
 func (b *backup) finish() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	switch {
 	case b.over:
-		return &refusal{http.StatusGone, "this backup is not being made any more"}
+		return &refusal{status: http.StatusGone, text: "this backup is not being made any more"}
 	case b.busy > 0:
-		return &refusal{http.StatusLocked, "something is still being written to this backup"}
+		return &refusal{status: http.StatusLocked, text: "something is still being written to this backup"}
 	}
 	b.over = true
 	return nil
@@ -172,17 +201,42 @@ func (b *backup) finish() error {
 func (s *Server) drop(b *backup, why error) {
 	s.endTransfers(b, why)
 	s.mu.Lock()
-	known := s.backups[b.token] == b
 	delete(s.backups, b.token)
 	s.mu.Unlock()
-	if !known {
+	b.mu.Lock()
+	closed := b.closed
+	b.over, b.closed = true, true
+	b.mu.Unlock()
+	if closed {
 		return
 	}
-	b.mu.Lock()
-	b.over = true
-	b.mu.Unlock()
 	if err := b.place.Close(); err != nil {
 		s.Log.Warn(fmt.Sprintf("%s: backup %s: %v", b.client, b.target.Manifest.ID, err))
+	}
+}
+
+// discard lets go of a full backup, and removes what is there of it. A sync one
+// stays: there is no other copy.
+func (s *Server) discard(c *client, b *backup, why error) {
+	dir := b.place.Dir()
+	s.drop(b, context.Canceled)
+	b.mu.Lock()
+	b.discarded = why
+	b.mu.Unlock()
+	s.mu.Lock()
+	s.backups[b.token] = b // so that its client can be told; until it has been idle for a day
+	s.mu.Unlock()
+	st, err := s.open(c)
+	if err != nil || b.target.Day == "" {
+		return
+	}
+	list, _ := st.List(s.ctx, b.target.Job) // what is not listed is not removed
+	for _, e := range list {
+		if filepath.Join(s.root(c), e.Dir) == dir && e.State == report.Incomplete {
+			if err := st.Delete(s.ctx, e); err != nil {
+				s.Log.Warn(fmt.Sprintf("%s: %v", c.name, err))
+			}
+		}
 	}
 }
 
@@ -209,11 +263,15 @@ func (s *Server) commit(c *call) error {
 	}
 	begun := b.target.Manifest
 	if m.ID != begun.ID || m.Job != begun.Job || m.Instance != begun.Instance || m.Host != begun.Host || m.Type != begun.Type || !m.Start.Equal(begun.Start) {
-		return &refusal{http.StatusConflict, "the manifest is that of another backup"}
+		return &refusal{status: http.StatusConflict, text: "the manifest is that of another backup"}
 	}
 	m.Start, m.Version = begun.Start, begun.Version
 	s.endTransfers(b, nil)
 	if err := b.sound(m); err != nil {
+		return err
+	}
+	if err := s.overQuota(c.r.Context(), c.client); err != nil {
+		s.discard(c.client, b, err)
 		return err
 	}
 	if err := b.finish(); err != nil {
@@ -238,12 +296,9 @@ func (s *Server) commit(c *call) error {
 func (b *backup) sound(m report.Manifest) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.trouble != nil {
-		return &refusal{http.StatusConflict, b.trouble.Error()}
-	}
 	for _, want := range m.Streams {
 		if !slices.Contains(b.streams, want) {
-			return &refusal{http.StatusConflict, fmt.Sprintf("stream %s is not stored with the %d bytes and the digest that the client counted", want.Name, want.Size)}
+			return &refusal{status: http.StatusConflict, text: fmt.Sprintf("stream %s is not stored with the %d bytes and the digest that the client counted", want.Name, want.Size)}
 		}
 	}
 	return nil

@@ -55,6 +55,16 @@ func (c *clients) find(cert *x509.Certificate) (*client, error) {
 	return nil, fmt.Errorf("certificate of %s: is that of %s and of %s in %s; it may be that of one only", mtls.Title(cert), found[0].name, found[1].name, c.dir)
 }
 
+// named is the client of that name; nil where it is not admitted.
+func (c *clients) named(name string) *client {
+	for _, k := range c.current() {
+		if k.name == name {
+			return k
+		}
+	}
+	return nil
+}
+
 // current reads the directory again if something in it has changed.
 func (c *clients) current() []*client {
 	c.mu.Lock()

@@ -8,7 +8,9 @@ import (
 	"log"
 	"log/slog"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"b1000/internal/store"
 	"b1000/internal/wire"
@@ -39,7 +41,7 @@ func (s *Server) routes() http.Handler {
 	handle("DELETE "+wire.Transfer+"{token}", "", s.over)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.answer(w, r, "", func(*call) error {
-			return &refusal{http.StatusNotFound, "this server knows no " + r.Method + " " + r.URL.Path + "; it may be older than the client"}
+			return &refusal{status: http.StatusNotFound, text: "this server knows no " + r.Method + " " + r.URL.Path + "; it may be older than the client"}
 		})
 	})
 	return mux
@@ -58,6 +60,7 @@ type call struct {
 type refusal struct {
 	status int
 	text   string
+	after  int // seconds, after which it may be tried again; 0 for no such hint
 }
 
 func (r *refusal) Error() string { return r.text }
@@ -70,21 +73,24 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, permission strin
 	if err != nil {
 		s.Log.Warn(fmt.Sprintf("%s: refused: %v", r.RemoteAddr, err))
 		w.Header().Set("Connection", "close")
-		fail(w, &refusal{http.StatusForbidden, "this client is not admitted any more"})
+		fail(w, &refusal{status: http.StatusForbidden, text: "this client is not admitted any more"})
 		return
 	}
 	if permission != "" && !who.may(permission) {
 		s.Log.Warn(fmt.Sprintf("%s: refused: %s is not allowed", who.name, permission))
-		fail(w, &refusal{http.StatusForbidden, fmt.Sprintf("%s is not allowed to client %s; the option allow in its file says %s", permission, who.name, strings.Join(who.allow, " "))})
+		fail(w, &refusal{status: http.StatusForbidden, text: fmt.Sprintf("%s is not allowed to client %s; the option allow in its file says %s", permission, who.name, strings.Join(who.allow, " "))})
 		return
 	}
 	c := &call{w: w, r: r, client: who, peer: p}
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Now().Add(s.Idle)) // of the body; a stream has its own limit
 	if c.store, err = s.open(who); err == nil {
 		if r.Method != http.MethodPut { // a stream has no end that is known before
 			r.Body = http.MaxBytesReader(w, r.Body, mostAsked)
 		}
 		err = do(c)
 	}
+	_ = control.SetWriteDeadline(time.Now().Add(s.Idle)) // an error: it was hijacked, and has limits of its own
 	if err != nil {
 		var no *refusal
 		if !errors.As(err, &no) {
@@ -96,7 +102,11 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, permission strin
 
 // open is the store of a client's backups.
 func (s *Server) open(c *client) (store.Store, error) {
-	return store.Open(store.Settings{Name: c.name, Path: s.root(c), TempDir: s.Dir})
+	o := store.Settings{Name: c.name, Path: s.root(c), TempDir: s.Dir}
+	if s.FakeSuper {
+		o.Extra = []string{"-M--fake-super"} // what is listed is what was stored
+	}
+	return store.Open(o)
 }
 
 func fail(w http.ResponseWriter, err error) {
@@ -109,6 +119,9 @@ func fail(w http.ResponseWriter, err error) {
 		status, fault.Committed = http.StatusConflict, &e
 	case errors.As(err, &no):
 		status = no.status
+		if no.after > 0 {
+			w.Header().Set("Retry-After", strconv.Itoa(no.after))
+		}
 	case errors.Is(err, context.Canceled):
 		status = http.StatusServiceUnavailable
 	}
@@ -126,7 +139,7 @@ func (c *call) say(v any) error {
 // hear reads the body of a question.
 func (c *call) hear(v any) error {
 	if err := json.NewDecoder(c.r.Body).Decode(v); err != nil {
-		return &refusal{http.StatusBadRequest, "the request cannot be read: " + err.Error()}
+		return &refusal{status: http.StatusBadRequest, text: "the request cannot be read: " + err.Error()}
 	}
 	return nil
 }

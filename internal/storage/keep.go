@@ -107,7 +107,7 @@ func (s *Server) making(c *client, e store.Entry) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, b := range s.backups {
-		if b.client == c.name && b.target.Job == e.Job {
+		if b.client == c.name && b.target.Job == e.Job && !b.isClosed() {
 			return true
 		}
 	}

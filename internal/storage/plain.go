@@ -26,14 +26,22 @@ func (s *Server) plain(p *peer) {
 		_, _ = fmt.Fprintf(p, "@RSYNCD: 31.0\n@ERROR: list and restore are not both allowed to client %s\n", who.name)
 		return
 	}
-	m := module{name: plainModule, only: s.complete(who)}
-	t := &transfer{client: who, dir: s.root(who), module: m}
+	t := &transfer{dir: s.root(who), module: module{name: plainModule, only: s.complete(who)}, done: func() {}}
 	if _, err := os.Stat(t.dir); err != nil {
 		_, _ = fmt.Fprintf(p, "@RSYNCD: 31.0\n@ERROR: client %s has no backups yet\n", who.name)
 		return
 	}
+	if err := s.place(s.ctx, who, t); err != nil {
+		_, _ = fmt.Fprintf(p, "@RSYNCD: 31.0\n@ERROR: %v; try again later\n", err)
+		return
+	}
+	defer s.finish(t, nil)
+	if t.enter() != nil {
+		return
+	}
+	defer t.leave()
 	s.Log.Info(fmt.Sprintf("%s: reads by a stock rsync", who.name))
-	if err := s.rsync(s.ctx, p, t); err != nil {
+	if err := s.rsync(t.ctx, p, t); err != nil {
 		s.Log.Warn(fmt.Sprintf("%s: stock rsync: %v", who.name, err))
 	}
 }

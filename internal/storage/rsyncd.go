@@ -17,6 +17,7 @@ type module struct {
 	path     string
 	dir      string // private, for the daemon's own files
 	writable bool
+	fake     bool     // owners are kept in attributes
 	only     []string // patterns of what may be seen; of a named one
 	timeout  time.Duration
 }
@@ -27,8 +28,8 @@ const namesName = "names"
 func (m module) log() string { return filepath.Join(m.dir, "log") }
 
 // config is the rsyncd.conf(5) of one connection. As root the daemon sees nothing
-// but the module (chroot), and keeps owners; otherwise it follows no link for the
-// client and keeps owners in an attribute beside the file.
+// but the module (chroot); otherwise it follows no link for the
+// client.
 func (m module) config() string {
 	root := os.Geteuid() == 0
 	var b strings.Builder
@@ -40,8 +41,8 @@ func (m module) config() string {
 		set("gid", "0")
 	} else {
 		refuse += " copy-links copy-unsafe-links copy-dirlinks keep-dirlinks"
-		set("fake super", "yes")
 	}
+	set("fake super", yesNo(m.fake))
 	if !m.writable {
 		refuse += " remove-source-files"
 	}

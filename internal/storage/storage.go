@@ -32,12 +32,15 @@ type Settings struct {
 	Path       string         // directory that holds a directory for each client
 	ClientsDir string         // a file for each client; an empty one admits nobody
 	TLS        *mtls.Identity // of this server
+	FakeSuper  bool           // owners are kept in attributes; always so where this is not root
+	MinFree    Share          // of the disk, that nothing is uploaded into
 	Keep       config.Keep    // for clients whose file says nothing about it
 	Dir        string         // private directory for rsync's configurations
 
 	Transfers int           // served at once; 0 32
 	Handshake time.Duration // for TLS, and again for the first byte; 0 20 seconds
 	Idle      time.Duration // a connection on which nothing is asked; 0 2 minutes
+	Patience  time.Duration // how long a client waits for a place before it is told to ask again; 0 15 seconds
 	Timeout   time.Duration // a transfer without a byte for so long is cut; 0 10 minutes
 
 	Now func() time.Time // nil: the clock
@@ -48,6 +51,8 @@ type Settings struct {
 type Server struct {
 	Settings
 	clients *clients
+	rooms   *rooms
+	doors   *doors
 	handler http.Handler
 	wg      sync.WaitGroup
 
@@ -85,9 +90,11 @@ func New(ctx context.Context, s Settings) (*Server, error) {
 	case !info.IsDir():
 		return nil, fmt.Errorf("path: %s is not a directory", s.Path)
 	}
+	s.FakeSuper = s.FakeSuper || os.Geteuid() != 0
 	s.Transfers = cmp.Or(s.Transfers, 32)
 	s.Handshake = cmp.Or(s.Handshake, 20*time.Second)
 	s.Idle = cmp.Or(s.Idle, 2*time.Minute)
+	s.Patience = cmp.Or(s.Patience, roomLimit)
 	s.Timeout = cmp.Or(s.Timeout, 10*time.Minute)
 	if s.Now == nil {
 		s.Now = time.Now
@@ -95,7 +102,7 @@ func New(ctx context.Context, s Settings) (*Server, error) {
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	v := &Server{Settings: s, backups: map[string]*backup{}, transfers: map[string]*transfer{}}
+	v := &Server{Settings: s, rooms: newRooms(s.Transfers), doors: newDoors(), backups: map[string]*backup{}, transfers: map[string]*transfer{}}
 	v.clients = newClients(s.ClientsDir, s.Log)
 	v.handler = v.routes()
 	v.ctx, v.end = context.WithCancelCause(context.Background())

@@ -69,7 +69,7 @@ func (s *Server) find(c *call) (store.Entry, error) {
 	if err != nil {
 		return store.Entry{}, err
 	}
-	return store.Entry{}, &refusal{http.StatusNotFound, fmt.Sprintf("there is no backup %q of client %s", dir, c.client.name)}
+	return store.Entry{}, &refusal{status: http.StatusNotFound, text: fmt.Sprintf("there is no backup %q of client %s", dir, c.client.name)}
 }
 
 // firstOf is the job in a backup's directory; "" where it cannot be one, which

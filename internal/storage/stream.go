@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -29,17 +30,28 @@ func (s *Server) stream(c *call) error {
 	if err != nil {
 		return err
 	}
+	if err := errors.Join(s.tight(), s.overQuota(c.r.Context(), c.client)); err != nil {
+		return err
+	}
 	if err := b.enter(); err != nil {
 		return err
 	}
-	defer func() { b.leave(s.Now()) }()
-	free, err := s.room(c)
-	if err != nil {
+	t := &transfer{backup: b, done: func() { b.leave(s.Now()) }}
+	if err := s.place(c.r.Context(), c.client, t); err != nil {
 		return err
 	}
-	defer free()
-	body := &stated{call: c, sum: sha256.New(), limit: s.Timeout, patience: http.NewResponseController(c.w)}
-	stored, err := b.place.Stream(c.r.Context(), st, body)
+	defer func() { s.finish(t, nil); s.forget(t) }()
+	if err := t.enter(); err != nil {
+		return err
+	}
+	defer t.leave()
+	// A transfer that is cut does not wait for what its client might send.
+	defer context.AfterFunc(t.ctx, func() { _ = c.peer.SetReadDeadline(time.Unix(1, 0)) })()
+	body := &stated{call: c, ctx: t.ctx, sum: sha256.New(), limit: s.Timeout, patience: http.NewResponseController(c.w)}
+	stored, err := b.place.Stream(t.ctx, st, body)
+	if t.ctx.Err() != nil {
+		return context.Cause(t.ctx)
+	}
 	if err != nil {
 		return err
 	}
@@ -60,14 +72,14 @@ func streamOf(r *http.Request) (store.Stream, error) {
 	name := q.Get("name")
 	mode, err := strconv.ParseUint(q.Get("mode"), 8, 32)
 	if err != nil || fs.FileMode(mode)&^fs.ModePerm != 0 {
-		return store.Stream{}, &refusal{http.StatusBadRequest, fmt.Sprintf("%q are no permissions of a file", q.Get("mode"))}
+		return store.Stream{}, &refusal{status: http.StatusBadRequest, text: fmt.Sprintf("%q are no permissions of a file", q.Get("mode"))}
 	}
 	at, err := time.Parse(time.RFC3339Nano, q.Get("mtime"))
 	if err != nil {
-		return store.Stream{}, &refusal{http.StatusBadRequest, fmt.Sprintf("%q is not a time", q.Get("mtime"))}
+		return store.Stream{}, &refusal{status: http.StatusBadRequest, text: fmt.Sprintf("%q is not a time", q.Get("mtime"))}
 	}
 	if !inside(name) || strings.HasSuffix(name, "/") {
-		return store.Stream{}, &refusal{http.StatusBadRequest, fmt.Sprintf("%q is not the name of something in a backup", name)}
+		return store.Stream{}, &refusal{status: http.StatusBadRequest, text: fmt.Sprintf("%q is not the name of something in a backup", name)}
 	}
 	return store.Stream{Name: name, Mode: fs.FileMode(mode), ModTime: at}, nil
 }
@@ -76,6 +88,7 @@ func streamOf(r *http.Request) (store.Stream, error) {
 // digest of what was sent.
 type stated struct {
 	call     *call
+	ctx      context.Context // of the transfer, which may be cut
 	sum      hash.Hash
 	good     string
 	limit    time.Duration // without a byte
@@ -85,7 +98,13 @@ type stated struct {
 var errCut = errors.New("the stream was cut before its end")
 
 func (s *stated) Read(p []byte) (int, error) {
+	if s.ctx.Err() != nil {
+		return 0, context.Cause(s.ctx)
+	}
 	_ = s.patience.SetReadDeadline(time.Now().Add(s.limit))
+	if s.ctx.Err() != nil { // meanwhile
+		return 0, context.Cause(s.ctx)
+	}
 	n, err := s.call.r.Body.Read(p)
 	s.sum.Write(p[:n])
 	if err != io.EOF {

@@ -35,6 +35,7 @@ type transfer struct {
 	conns int
 	idle  *time.Timer
 	over  bool
+	why   error          // it was cut
 	gone  sync.WaitGroup // its rsyncs
 }
 
@@ -42,15 +43,15 @@ type transfer struct {
 const unused = time.Minute
 
 // place makes a transfer, as soon as there is room.
-func (s *Server) place(c *call, t *transfer) error {
-	free, err := s.room(c)
+func (s *Server) place(ctx context.Context, c *client, t *transfer) error {
+	free, err := s.room(ctx, c)
 	if err != nil {
 		t.done()
 		return err
 	}
 	held := t.done
 	t.done = func() { held(); free() }
-	t.token, t.client = rand.Text(), c.client
+	t.token, t.client = rand.Text(), c
 	t.ctx, t.cancel = context.WithCancelCause(s.ctx)
 	t.idle = time.AfterFunc(unused, func() { s.finish(t, errors.New("nobody has connected for a while")) })
 	s.mu.Lock()
@@ -66,12 +67,15 @@ func (s *Server) tree(c *call) error {
 		return err
 	}
 	s.endTransfers(b, errors.New("another attempt has begun"))
+	if err := errors.Join(s.tight(), s.overQuota(c.r.Context(), c.client)); err != nil {
+		return err
+	}
 	if err := b.enter(); err != nil {
 		return err
 	}
 	used := b.fill()
 	t := &transfer{backup: b, dir: b.place.Dir(), lock: b.place.Lock(), module: module{writable: true}, done: func() { b.leave(s.Now()) }}
-	if err := s.place(c, t); err != nil {
+	if err := s.place(c.r.Context(), c.client, t); err != nil {
 		return err
 	}
 	return c.say(wire.Ready{Token: t.token, Resumed: used})
@@ -88,7 +92,7 @@ func (s *Server) restore(c *call) error {
 		return err
 	}
 	t := &transfer{dir: filepath.Join(s.root(c.client), e.Dir), done: done}
-	if err := s.place(c, t); err != nil {
+	if err := s.place(c.r.Context(), c.client, t); err != nil {
 		return err
 	}
 	s.Log.Info(fmt.Sprintf("%s: reads backup %s of job %s", c.client.name, e.ID, e.Job))
@@ -100,7 +104,7 @@ func (s *Server) transfer(c *call) (*transfer, error) {
 	t := s.transfers[c.r.PathValue("token")]
 	s.mu.Unlock()
 	if t == nil || t.client.name != c.client.name {
-		return nil, &refusal{http.StatusGone, "there is no such transfer any more"}
+		return nil, &refusal{status: http.StatusGone, text: "there is no such transfer any more"}
 	}
 	return t, nil
 }
@@ -113,8 +117,10 @@ func (s *Server) connect(c *call) error {
 		return err
 	}
 	if !strings.EqualFold(c.r.Header.Get("Upgrade"), wire.Upgrade) {
-		if err := context.Cause(t.ctx); err != nil {
-			return &refusal{http.StatusConflict, err.Error()}
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.why != nil {
+			return &refusal{status: http.StatusConflict, text: t.why.Error()}
 		}
 		return c.say(struct{}{})
 	}
@@ -140,7 +146,7 @@ func (t *transfer) enter() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.over {
-		return &refusal{http.StatusGone, "there is no such transfer any more"}
+		return &refusal{status: http.StatusGone, text: "there is no such transfer any more"}
 	}
 	t.idle.Stop()
 	t.conns++
@@ -163,6 +169,7 @@ func (s *Server) over(c *call) error {
 		return err
 	}
 	s.finish(t, nil)
+	s.forget(t)
 	return c.say(struct{}{})
 }
 
@@ -175,6 +182,9 @@ func (s *Server) finish(t *transfer, why error) {
 	t.mu.Lock()
 	first := !t.over
 	t.over = true
+	if t.why == nil {
+		t.why = why
+	}
 	t.idle.Stop()
 	t.mu.Unlock()
 	if why != nil {
@@ -186,11 +196,19 @@ func (s *Server) finish(t *transfer, why error) {
 	if !first {
 		return
 	}
+	t.done()
+	t.cancel(nil)
+	if why == nil {
+		s.forget(t)
+	} else { // its client may ask why
+		time.AfterFunc(unused, func() { s.forget(t) })
+	}
+}
+
+func (s *Server) forget(t *transfer) {
 	s.mu.Lock()
 	delete(s.transfers, t.token)
 	s.mu.Unlock()
-	t.done()
-	t.cancel(nil)
 }
 
 // endTransfers ends those that fill a backup.
@@ -216,7 +234,7 @@ func (s *Server) rsync(ctx context.Context, p *peer, t *transfer) error {
 	}
 	defer os.RemoveAll(dir)
 	m := t.module
-	m.path, m.dir, m.timeout = t.dir, dir, s.Timeout
+	m.path, m.dir, m.timeout, m.fake = t.dir, dir, s.Timeout, s.FakeSuper
 	config := filepath.Join(dir, "rsyncd.conf")
 	for name, text := range map[string]string{config: m.config(), filepath.Join(dir, namesName): strings.Join(m.only, "\n") + "\n"} {
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
@@ -231,7 +249,6 @@ func (s *Server) rsync(ctx context.Context, p *peer, t *transfer) error {
 	if t.lock != nil {
 		held = append(held, t.lock)
 	}
-	defer context.AfterFunc(ctx, func() { p.Close() })()
 	err = process.Run(ctx, process.Command{
 		Args: []string{"rsync", "--daemon", "--config=" + config},
 		Dir:  "/", Env: []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")}, Stdin: socket, Files: held,
