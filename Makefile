@@ -13,6 +13,8 @@ RUN_PACKAGES = rsync
 CHECK_PACKAGES = $(RUN_PACKAGES) acl attr dbus e2fsprogs iproute2 kmod mariadb-server openssh-client openssh-server postgresql procps prometheus python3 shellcheck systemd systemd-container systemd-sysv util-linux
 # Built there once: mongodump, mongorestore and FerretDB are no packages.
 MONGODB = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/b1000/mongodb
+# The manual and the packages.
+CHECK_PACKAGES += binutils cpio mandoc rpm zstd
 BENCH_PACKAGES = $(RUN_PACKAGES) borgbackup e2fsprogs python3 rsnapshot util-linux
 
 # Programs that the tests need and Debian does not have, built once.
@@ -33,6 +35,7 @@ install: build
 	for u in units/*.service units/*.slice; do sed 's,/usr/bin/b1000,$(PREFIX)/bin/b1000,' $$u >$(DESTDIR)$(UNITDIR)/system/$$(basename $$u) || exit 1; done
 	install -D -m 644 units/b1000.catalog $(DESTDIR)$(UNITDIR)/catalog/b1000.catalog
 	install -D -m 644 units/b1000.tmpfiles $(DESTDIR)$(dir $(UNITDIR))tmpfiles.d/b1000.conf
+	for page in man/*.[1-9]; do install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} $$page || exit 1; done
 	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then journalctl --update-catalog; systemctl daemon-reload; fi
 
 demo: demo-setup build
@@ -41,7 +44,7 @@ demo: demo-setup build
 check: check-setup build lint test
 
 lint:
-	@unformatted=$$(gofmt -l cmd internal contrib); if [ -n "$$unformatted" ]; then echo "not gofmt-clean: $$unformatted"; exit 1; fi
+	@unformatted=$$(gofmt -l cmd internal contrib man); if [ -n "$$unformatted" ]; then echo "not gofmt-clean: $$unformatted"; exit 1; fi
 	go vet ./...
 	go tool staticcheck ./...
 	go mod verify

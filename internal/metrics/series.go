@@ -38,51 +38,42 @@ const (
 	undelivered  = "b1000_reports_undelivered"
 )
 
+// Series is a name that stands in a file, with its help text.
+type Series struct{ Name, Help string }
+
+// All are the series that there may be: what the manual has to tell of.
+func All() []Series {
+	return []Series{
+		{running, "When the run that is on began; 0 when none is on, and a run that was killed stays."},
+		{runStart, "When the last run that ended began."},
+		{runEnd, "When the last run ended."},
+		{runResult, "Result of the last run: 0 OK, 1 WARNING, 2 FAILED."},
+		{runDuration, "How long the last run took."},
+		{stepDuration, "How long a step of the last run took: pre, copying, post, on_failure."},
+		{copyDuration, "How long the copy of the last run to a destination took, all its tries together."},
+		{copySent, "Bytes that the last run sent to a destination."},
+		{success, "Start of the last run whose copy is complete at a destination; 0 when there is none."},
+		{successBytes, "Size of the last complete copy at a destination."},
+		{successFiles, "Files in the last complete copy at a destination, directories not counted."},
+		{maxAge, "How old the last complete copy may be."},
+		{snapshots, "Complete backups at a destination when retention was last applied."},
+		{lastPrune, "When retention was last applied at a destination without an error."},
+		{lastVerify, "When stored data was last compared with its digests at a destination."},
+		{damaged, "Files of the backup verified last that are not what their digests say, at a destination."},
+		{keptRuns, "Runs that wait for copies to be tried again (b1000 -c)."},
+		{build, "1, with the version of the program that wrote this."},
+		{valid, "1 for a configured job that can be run, 0 for one with faults in its configuration."},
+		{timer, "1 for a configured job with a schedule, with the name of its timer."},
+		{undelivered, "Reports that wait to be delivered."},
+	}
+}
+
 // help is the text of a series.
 func help(name string) string {
-	switch name {
-	case running:
-		return "When the run that is on began; 0 when none is on, and a run that was killed stays."
-	case runStart:
-		return "When the last run that ended began."
-	case runEnd:
-		return "When the last run ended."
-	case runResult:
-		return "Result of the last run: 0 OK, 1 WARNING, 2 FAILED."
-	case runDuration:
-		return "How long the last run took."
-	case stepDuration:
-		return "How long a step of the last run took: pre, copying, post, on_failure."
-	case copyDuration:
-		return "How long the copy of the last run to a destination took, all its tries together."
-	case copySent:
-		return "Bytes that the last run sent to a destination."
-	case success:
-		return "Start of the last run whose copy is complete at a destination; 0 when there is none."
-	case successBytes:
-		return "Size of the last complete copy at a destination."
-	case successFiles:
-		return "Files in the last complete copy at a destination, directories not counted."
-	case maxAge:
-		return "How old the last complete copy may be."
-	case snapshots:
-		return "Complete backups at a destination when retention was last applied."
-	case lastPrune:
-		return "When retention was last applied at a destination without an error."
-	case lastVerify:
-		return "When stored data was last compared with its digests at a destination."
-	case damaged:
-		return "Files of the backup verified last that are not what their digests say, at a destination."
-	case keptRuns:
-		return "Runs that wait for copies to be tried again (b1000 -c)."
-	case build:
-		return "1, with the version of the program that wrote this."
-	case valid:
-		return "1 for a configured job that can be run, 0 for one with faults in its configuration."
-	case timer:
-		return "1 for a configured job with a schedule, with the name of its timer."
-	case undelivered:
-		return "Reports that wait to be delivered."
+	for _, s := range All() {
+		if s.Name == name {
+			return s.Help
+		}
 	}
 	panic("metrics: no help text for " + name) // a fault of this package
 }

@@ -1,0 +1,141 @@
+package man_test
+
+import (
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"b1000/internal/testhost"
+)
+
+// example is one block of commands of b1000-restore(7).
+type example struct{ name, commands string }
+
+var marked = regexp.MustCompile(`(?ms)^\.\\" (run|not run): ([^\n]+)\n\.Bd -literal -offset indent\n(.*?)^\.Ed$`)
+
+// examples are the blocks of the page that are to be run. Each block of commands
+// has a mark before it; what is marked as not run says why.
+func examples(t *testing.T) (all []example) {
+	t.Helper()
+	text := read(t, "b1000-restore.7")
+	blocks := len(regexp.MustCompile(`(?m)^\.Bd -literal -offset indent\n# `).FindAllString(text, -1))
+	found := marked.FindAllStringSubmatch(text, -1)
+	if len(found) != blocks {
+		t.Errorf("b1000-restore.7: %d blocks of commands, %d of them marked with run or not run", blocks, len(found))
+	}
+	for _, m := range found {
+		if m[1] == "run" {
+			commands := strings.ReplaceAll("\n"+m[3], "\n# ", "\n")
+			all = append(all, example{m[2], strings.ReplaceAll(commands, `\e`, `\`)})
+		}
+	}
+	return all
+}
+
+// around is what is done before the commands of an example, to have something to
+// restore, and after them, to see that it is back. Each is a script of its own.
+var around = map[string][2]string{
+	"find":     {"", `grep -q "/etc/$day/$base$"`},
+	"complete": {"mkdir /srv/backup/etc/$day/.partial-web1-x", `tail -1 | grep -q "/$day/\.$base\.json$"`},
+	"name":     {"", `grep -q '"state": "complete"'`},
+	"count":    {"", `grep -qx "$(find /srv/origin/etc /var/spool/cron ! -type d | wc -l)"`},
+	"file":     {"rm /etc/ssh/sshd_config", "cmp /srv/origin/etc/ssh/sshd_config /etc/ssh/sshd_config && test $(stat -c %a:%U:%Y /etc/ssh/sshd_config) = $(stat -c %a:%U:%Y /srv/origin/etc/ssh/sshd_config)"},
+	"tree":     {"", same("ssh", "/tmp/back/ssh")},
+	"over":     {"touch -r /etc/ssh/sshd_config /root/time; sed -i s/./X/ /etc/ssh/sshd_config; touch -r /root/time /etc/ssh/sshd_config", same("ssh", "/etc/ssh")},
+	"treecp":   {"", same("ssh", "/tmp/back/ssh.cp")},
+	"host":     {"mount -t tmpfs tmpfs /mnt", `test -z "$(rsync -aHAXni --numeric-ids --checksum --delete --omit-dir-times /srv/origin/etc/ /mnt/etc/)" && test $(stat -c %a /mnt/tmp) = 1777`},
+	"daemon":   {"", same("ssh", "/tmp/back/vault/ssh")},
+	"ssh":      {"", same("ssh", "/tmp/back/nas/ssh")},
+	"compare":  {"", `test -z "$(cat)"`},
+}
+
+// same is a script that compares what is restored with a part of /etc as it was.
+func same(part, restored string) string {
+	return `test -z "$(rsync -aHAXni --numeric-ids --checksum --delete /srv/origin/etc/` + part + `/ ` + restored + `/)"`
+}
+
+const restoreConfig = `[dest:disk]
+type = active
+path = /srv/backup
+[job:etc]
+direction = push
+type = full
+dest = disk
+include = /etc /var/spool/cron
+[job:host]
+direction = push
+type = full
+dest = disk
+include = /
+exclude = /[!e]*
+[job:home]
+direction = push
+type = sync
+dest = disk
+include = /home
+`
+
+// A reader who has only this page gets everything back: its commands are run, as
+// they stand there, on a host that has just made a backup.
+func TestOnAHostTheCommandsOfRestoreBringEverythingBack(t *testing.T) {
+	all := examples(t)
+	h := testhost.New(t, testhost.Options{Name: "web1"})
+	h.Install(os.Getenv(binaries))
+	h.Write("/etc/b1000/b1000.cfg", restoreConfig, 0o600)
+	h.Write("/etc/hosts", "127.0.0.1 localhost web1 vault nas\n", 0o644)
+	h.Write("/etc/ssh/sshd_config", "# precious\nPermitRootLogin prohibit-password\n", 0o640)
+	h.Write("/srv/backup/.keep", "", 0o644)
+	for _, name := range []string{".bashrc", ".profile", ".bash_profile"} { // those of this machine are nobody's business
+		h.Write("/root/"+name, "", 0o644)
+	}
+	h.Write("/root/secrets", "backup:secret\n", 0o600)
+	h.Write("/root/rsyncd.conf", "[b1000]\npath = /srv/backup\nuid = 0\ngid = 0\nauth users = backup\nsecrets file = /root/secrets\n", 0o644)
+	h.Boot()
+	h.MustRun("sh", "-exc", prepareRestore)
+	base := strings.TrimSpace(h.MustRun("sh", "-c", "basename /srv/backup/etc/*/web1-*"))
+	day := strings.TrimSpace(h.MustRun("sh", "-c", "basename /srv/backup/etc/*"))
+	hostBase := strings.TrimSpace(h.MustRun("sh", "-c", "basename /srv/backup/host/*/web1-*"))
+	names := strings.NewReplacer("2026-11-22-Sunday/web1-2026-11-22-Sun-03:00:00", day+"/"+base, "2026-11-22-Sunday", day, "web1-2026-11-22-Sun-03:00:00", base)
+	var variables string // what the reader has set so far
+	for _, e := range all {
+		check, ok := around[e.name]
+		if !ok {
+			t.Fatalf("b1000-restore.7: %q is run, and nothing tells whether it was right", e.name)
+		}
+		commands := names.Replace(e.commands)
+		if e.name == "host" {
+			commands = strings.ReplaceAll(commands, base, hostBase)
+		}
+		script := "export day=" + day + " base=" + base + "\n" + check[0] + "\nset -e\n" + variables + commands
+		stdout, stderr, err := h.Run(t.Context(), "sh", "-c", script)
+		if err != nil {
+			t.Errorf("%s: %v\n%s%s%s", e.name, err, commands, stdout, stderr)
+			continue
+		}
+		h.Write("/root/printed", stdout, 0o644)
+		if _, stderr, err := h.Run(t.Context(), "sh", "-c", "export day="+day+" base="+base+"; set -x; cat /root/printed | { "+check[1]+"; }"); err != nil {
+			t.Errorf("%s: not what the page promises: %v\n%s\nprinted:\n%s\n%s", e.name, err, commands, stdout, stderr)
+		}
+		if e.name != "host" {
+			variables += strings.Join(regexp.MustCompile(`(?m)^[a-z]=.*\n`).FindAllString(commands, -1), "")
+		}
+	}
+}
+
+// prepareRestore makes the backup, keeps what it was made from, and starts the
+// other hosts of the page, which are this one.
+const prepareRestore = `
+mkdir -p /var/spool/cron/crontabs
+setfacl -m u:daemon:r /etc/ssh/sshd_config
+b1000 etc host
+mkdir -p /srv/origin
+cp -a /etc /srv/origin/etc
+rsync --daemon --config=/root/rsyncd.conf
+mkdir -p /root/.ssh /run/sshd
+test -e /etc/ssh/ssh_host_ed25519_key || ssh-keygen -q -t ed25519 -N '' -f /etc/ssh/ssh_host_ed25519_key
+ssh-keygen -q -t ed25519 -N '' -f /root/.ssh/id_ed25519
+cp /root/.ssh/id_ed25519.pub /root/.ssh/authorized_keys
+echo "nas $(cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub)" >/root/.ssh/known_hosts
+/usr/sbin/sshd -f /dev/null -h /etc/ssh/ssh_host_ed25519_key
+`
