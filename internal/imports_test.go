@@ -35,7 +35,7 @@ var may = map[string]string{
 	"internal/database":             "process",
 	"internal/database/servertest":  "",
 	"internal/delivery":             "config report reportdb reportfile state",
-	"internal/host":                 "config delivery metrics mtls plan pull report reportfile rsync run state store systemd",
+	"internal/host":                 "config database delivery metrics mtls plan pull report reportfile rsync run state store systemd",
 	"internal/logfile":              "",
 	"internal/metrics":              "report",
 	"internal/mtls":                 "",
@@ -53,7 +53,7 @@ var may = map[string]string{
 	"cmd/b1000":                     "config host logfile plan progress report run store systemd",
 	"cmd/b1000-generator":           "config generator unit",
 	"cmd/b1000d":                    "config host logfile mtls passive process rsync storage systemd",
-	"cmd/b1000ctl":                  "config delivery generator host plan progress report reportdb retention rsync run state store systemd unit",
+	"cmd/b1000ctl":                  "config database delivery generator host plan process progress report reportdb retention rsync run state store systemd unit",
 }
 
 func TestEachPackageImportsOnlyWhatItMay(t *testing.T) {

@@ -19,29 +19,39 @@ import (
 type restoreOptions struct {
 	named
 	to                string
+	into              into
 	inPlace, yes, dry bool
 }
 
 func (a *app) restoreCommand() *cobra.Command {
 	var o restoreOptions
 	c := &cobra.Command{
-		Use: "restore ID [PATH...] (--to DIR | --in-place)", Short: "Brings a backup back, or parts of it",
+		Use: "restore ID [PATH...] (--to DIR | --in-place | --into SECTION)", Short: "Brings a backup back, or parts of it",
 		Long: `Restores a backup, or the PATHs of it, with owners, modes, times, links, ACLs
 and extended attributes. A PATH is a name as show prints it, or the absolute
 path that it had on its host. Files that are there already are replaced, and
 nothing is deleted. It reads from the first destination that has the backup,
 and goes on with the next should that one fail.
 
-` + namedHelp + statusHelp,
+` + intoHelp + namedHelp + statusHelp,
 		Example: `  b1000ctl restore etc@latest --to /tmp/back
   b1000ctl restore 6f2a91 /etc/ssh/sshd_config --to /tmp/back
-  b1000ctl restore etc@2026-11-22 /etc/ssh --in-place`,
+  b1000ctl restore etc@2026-11-22 /etc/ssh --in-place
+  b1000ctl restore shop@latest shop/orders.sql --into shop --as orders_check`,
 		Args: takes(1, -1, "backup"), ValidArgsFunction: a.completeBackups(1),
-		RunE: do(func(ctx context.Context, args []string) error { return a.restore(ctx, o, args[0], args[1:]) }),
+		RunE: do(func(ctx context.Context, args []string) error {
+			if o.into.section != "" {
+				return a.restoreInto(ctx, o, args[0], args[1:])
+			}
+			return a.restore(ctx, o, args[0], args[1:])
+		}),
 	}
 	o.flags(a, c)
 	c.Flags().StringVar(&o.to, "to", "", "restore below this `DIR`ectory")
 	c.Flags().BoolVar(&o.inPlace, "in-place", false, "restore to where everything came from; asks")
+	c.Flags().StringVar(&o.into.section, "into", "", "put dumps back into the database of [stream:`SECTION`]")
+	c.Flags().StringVar(&o.into.as, "as", "", "with --into: under another `NAME`")
+	c.Flags().BoolVar(&o.into.replace, "replace", false, "with --into: in place of what is there; asks")
 	c.Flags().BoolVarP(&o.yes, "yes", "y", false, "do not ask")
 	c.Flags().BoolVarP(&o.dry, "dry-run", "n", false, "say what would be restored, and do nothing")
 	return c
@@ -63,8 +73,10 @@ func (a *app) restore(ctx context.Context, o restoreOptions, name string, paths 
 	switch {
 	case o.inPlace && o.to != "":
 		return usage("--to and --in-place exclude each other")
+	case o.into.as != "" || o.into.replace:
+		return usage("--as and --replace are for --into")
 	case !o.inPlace && o.to == "":
-		return usage("where to? say --to DIR, or --in-place")
+		return usage("where to? say --to DIR, --in-place, or --into SECTION")
 	}
 	for _, p := range paths {
 		switch {

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"database/sql"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -34,6 +36,7 @@ type serverKey struct{}
 //	field PATH WANT    the JSON on standard output has that value at a path such as backups.0.id
 //	setfield VAR PATH  put the value at a path into a variable
 //	rot FILE           one byte of the file changes; its time does not
+//	sqlite FILE SQL... run statements, and print the first column of what they return
 //	same DIR DIR       both trees are equal in content, names, modes, owners, times and links
 func TestScript(t *testing.T) {
 	bin := t.TempDir()
@@ -56,7 +59,7 @@ func TestScript(t *testing.T) {
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"config": fill, "field": field, "setfield": setField, "same": same, "rot": rot,
+			"sqlite": sqlite, "config": fill, "field": field, "setfield": setField, "same": same, "rot": rot,
 			"repository": func(ts *testscript.TestScript, _ bool, args []string) {
 				text := ts.ReadFile(restictest.New(t, ts.MkAbs(args[0])))
 				ts.Check(os.WriteFile(ts.MkAbs("password"), []byte(text), 0o600))
@@ -159,4 +162,20 @@ func rot(ts *testscript.TestScript, _ bool, args []string) {
 	text[0] ^= 1
 	ts.Check(os.WriteFile(args[0], text, 0))
 	ts.Check(os.Chtimes(args[0], info.ModTime(), info.ModTime()))
+}
+
+func sqlite(ts *testscript.TestScript, _ bool, args []string) {
+	db, err := sql.Open("sqlite", ts.MkAbs(args[0]))
+	ts.Check(err)
+	defer db.Close()
+	for _, query := range args[1:] {
+		rows, err := db.Query(query)
+		ts.Check(err)
+		for rows.Next() {
+			var text string
+			ts.Check(rows.Scan(&text))
+			fmt.Fprintln(ts.Stdout(), text)
+		}
+		ts.Check(errors.Join(rows.Err(), rows.Close()))
+	}
 }

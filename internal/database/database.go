@@ -62,7 +62,8 @@ type Database interface {
 	// there is no such database.
 	Tables(ctx context.Context, p Place) ([]Table, error)
 	// Load puts a dump back. With Replace what is in the place is removed before,
-	// or, where the server can do that, when the dump is in.
+	// or, where the server can do that, when the dump is in. Of a Part only the
+	// tables that are in the dump are removed.
 	Load(ctx context.Context, l Load) error
 }
 
@@ -71,6 +72,7 @@ type Place struct {
 	DB     string // the database, or the path of an SQLite file
 	From   string // what it was called when it was dumped; "" where that is not known
 	Global bool   // users and roles, which belong to no database
+	Part   bool   // some tables only; what else is in the database stays when they are replaced
 }
 
 // Load is a dump that is put back.

@@ -148,12 +148,12 @@ func (m *mongoDB) Dumps(ctx context.Context) ([]Dump, error) {
 	return dumps, nil
 }
 
-// storedCollection is the name of a collection's dump: database/collection.
+// storedCollection is the name of a collection's dump: database/+collection.
 func (m *mongoDB) storedCollection(db, collection string) string {
 	if m.One {
 		return m.Base
 	}
-	return path.Join(m.Base, escape(db), escape(collection)+mongoSuffix)
+	return path.Join(m.Base, escape(db), globalMark+escape(collection)+mongoSuffix)
 }
 
 // collections are the names of a database's own ones, without views.

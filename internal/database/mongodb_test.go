@@ -88,10 +88,10 @@ func TestMongoDBThereAndBack(t *testing.T) {
 	one := s
 	one.DBs, one.Only = []string{"shop"}, []string{"object", "empty"}
 	some := dumps(t, open(t, one))
-	if len(some) != 2 || len(some["mongo/shop/empty.archive"]) == 0 {
+	if len(some) != 2 || len(some["mongo/shop/+empty.archive"]) == 0 {
 		t.Errorf("collections: %d", len(some))
 	}
-	if got := back(t, noIndexes(open(t, one)), "mongo/shop/object.archive", "single", false, some["mongo/shop/object.archive"]); fmt.Sprint(got) != "[{object 2000}]" || mongoDigest(t, s, "single") != want {
+	if got := back(t, noIndexes(open(t, one)), "mongo/shop/+object.archive", "single", false, some["mongo/shop/+object.archive"]); fmt.Sprint(got) != "[{object 2000}]" || mongoDigest(t, s, "single") != want {
 		t.Errorf("one collection: %v", got)
 	}
 	fresh := mongoSettings(servertest.FerretDB(t))

@@ -1,6 +1,7 @@
 package database
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -13,16 +14,16 @@ import (
 )
 
 // Place knows the dump of a database, base/DB.archive, and of one collection,
-// base/DB/COLLECTION.archive.
+// base/DB/+COLLECTION.archive.
 func (m *mongoDB) Place(stored, as string) (Place, error) {
-	if dir, err := url.PathUnescape(path.Base(path.Dir(stored))); err == nil && len(m.Only) > 0 && slices.Contains(m.DBs, dir) && path.Dir(stored) != m.Base {
-		p := Place{DB: dir, From: dir}
-		if as != "" {
-			p.DB = as
-		}
-		return p, nil
+	if !strings.HasPrefix(path.Base(stored), globalMark) {
+		return m.place(stored, as, mongoSuffix, "")
 	}
-	return m.place(stored, as, mongoSuffix, "")
+	db, err := url.PathUnescape(path.Base(path.Dir(stored)))
+	if err != nil || path.Dir(stored) == "." {
+		return Place{}, m.fault(fmt.Errorf("%s: is not the name of a dump", stored))
+	}
+	return Place{DB: cmp.Or(as, db), From: db, Part: true}, nil
 }
 
 func (m *mongoDB) Tables(ctx context.Context, p Place) ([]Table, error) {
@@ -55,7 +56,7 @@ func (m *mongoDB) Tables(ctx context.Context, p Place) ([]Table, error) {
 
 // Load lets mongorestore read the archive. What is there is removed before.
 func (m *mongoDB) Load(ctx context.Context, l Load) error {
-	if l.Replace {
+	if l.Replace && !l.Part {
 		if err := m.drop(ctx, l.DB); err != nil {
 			return err
 		}
@@ -63,6 +64,9 @@ func (m *mongoDB) Load(ctx context.Context, l Load) error {
 	c := m.program("mongorestore")
 	c.args = append(c.args, "--archive", "--stopOnError")
 	c.args = append(c.args, m.restoreOptions...)
+	if l.Replace {
+		c.args = append(c.args, "--drop")
+	}
 	if l.From != "" && l.From != l.DB {
 		c.args = append(c.args, "--nsFrom="+mongoPattern(l.From)+".*", "--nsTo="+mongoPattern(l.DB)+".*")
 	}

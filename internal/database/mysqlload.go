@@ -63,7 +63,7 @@ func (m *mySQL) Load(ctx context.Context, l Load) error {
 		make = "CREATE DATABASE " + name
 	case err != nil:
 		return err
-	case l.Replace:
+	case l.Replace && !l.Part: // a dump itself drops the tables that it has
 		make = "DROP DATABASE " + name + "; CREATE DATABASE " + name
 	}
 	if make != "" {

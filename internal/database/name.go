@@ -1,6 +1,7 @@
 package database
 
 import (
+	"cmp"
 	"fmt"
 	"net/url"
 	"path"
@@ -17,10 +18,16 @@ func escape(name string) string {
 	return e
 }
 
+// partMark stands in the name of a dump that holds some tables only.
+const partMark = "+tables"
+
 // stored is the name that the dump of a database is stored as.
 func (s Settings) stored(db, suffix string) string {
-	if s.One {
+	switch {
+	case s.One:
 		return s.Base
+	case len(s.Only) > 0:
+		suffix = partMark + suffix
 	}
 	return path.Join(s.Base, escape(db)+suffix)
 }
@@ -29,28 +36,25 @@ func (s Settings) stored(db, suffix string) string {
 // database. Of the one dump that has a name of its own the settings tell.
 func (s Settings) place(stored, as, suffix, global string) (Place, error) {
 	base := path.Base(stored)
-	if global != "" && base == globalMark+global {
+	p := Place{}
+	name, ok := strings.CutSuffix(base, suffix)
+	switch {
+	case global != "" && base == globalMark+global:
 		if as != "" {
-			return Place{}, s.fault(fmt.Errorf("%s: holds users, which cannot be restored under another name", stored))
+			return p, s.fault(fmt.Errorf("%s: holds users, which cannot be restored under another name", stored))
 		}
 		return Place{Global: true}, nil
-	}
-	p := Place{}
-	switch text, ok := strings.CutSuffix(base, suffix); {
 	case s.One && stored == s.Base:
-		p.From = s.DBs[0]
-	case ok && text != "" && !strings.HasPrefix(text, globalMark):
-		name, err := url.PathUnescape(text)
-		if err != nil {
-			return Place{}, s.fault(fmt.Errorf("%s: is not the name of a dump: %w", stored, err))
+		p.From, p.Part = s.DBs[0], len(s.Only) > 0
+	case ok && name != "" && !strings.HasPrefix(name, globalMark):
+		name, p.Part = strings.CutSuffix(name, partMark)
+		var err error
+		if p.From, err = url.PathUnescape(name); err != nil {
+			return p, s.fault(fmt.Errorf("%s: is not the name of a dump: %w", stored, err))
 		}
-		p.From = name
 	case as == "":
-		return Place{}, s.fault(fmt.Errorf("%s: does not tell which database it is of; say --as NAME", stored))
+		return p, s.fault(fmt.Errorf("%s: does not tell which database it is of; say --as NAME", stored))
 	}
-	p.DB = p.From
-	if as != "" {
-		p.DB = as
-	}
+	p.DB = cmp.Or(as, p.From)
 	return p, nil
 }

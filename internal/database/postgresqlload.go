@@ -66,6 +66,8 @@ func (p *postgreSQL) Load(ctx context.Context, l Load) error {
 		}
 	case err != nil:
 		return err
+	case l.Replace && l.Part:
+		return p.restore(ctx, l.DB, l.Dump, "--clean", "--if-exists")
 	case l.Replace:
 		return p.replace(ctx, l)
 	}
@@ -120,8 +122,8 @@ func otherThan(db string) string {
 	return pgAny
 }
 
-func (p *postgreSQL) restore(ctx context.Context, db string, r io.Reader) error {
-	c := p.program("pg_restore", "", "--exit-on-error", "--dbname=dbname="+pgQuoted(db))
+func (p *postgreSQL) restore(ctx context.Context, db string, r io.Reader, options ...string) error {
+	c := p.program("pg_restore", "", append(options, "--exit-on-error", "--dbname=dbname="+pgQuoted(db))...)
 	if err := c.feed(ctx, r); err != nil {
 		return p.fault(fmt.Errorf("database %s: %w", db, err))
 	}

@@ -30,6 +30,7 @@ type call struct {
 	// disk, so that it is neither among the arguments nor in the environment.
 	secret string
 	in     io.Reader
+	dump   io.Reader // instead of in: what has to be whole (see process.Feed)
 	out    io.Writer
 }
 
@@ -58,11 +59,21 @@ func (c call) run(ctx context.Context) error {
 		defer f.Close()
 		cmd.Files = []*os.File{f}
 	}
-	err = process.Run(ctx, cmd)
+	if c.dump != nil {
+		err = process.Feed{From: c.dump}.Run(ctx, cmd)
+	} else {
+		err = process.Run(ctx, cmd)
+	}
 	if out.err != nil && ctx.Err() == nil { // the program only noticed that nobody listens
 		return out.err
 	}
 	return err
+}
+
+// feed runs a program that reads a dump.
+func (c call) feed(ctx context.Context, r io.Reader) error {
+	c.dump = r
+	return c.run(ctx)
 }
 
 // ask runs a program that answers a question.
