@@ -98,6 +98,7 @@ func (a *app) check(ctx context.Context, online bool) error {
 		c.judge("status_dir", writable(cfg.Global.StatusDir), resultFault, cfg.Global.StatusDir)
 		c.reports()
 		c.dests()
+		c.certificates()
 		for _, j := range cfg.Jobs() {
 			if len(j.Problems) == 0 {
 				c.job(ctx, j)

@@ -114,7 +114,7 @@ func (a *app) root() *cobra.Command {
 	root.AddCommand(
 		a.checkCommand(), a.planCommand(), a.statusCommand(), a.listCommand(), a.showCommand(),
 		a.restoreCommand(), a.deleteCommand(), a.pruneCommand(), a.verifyCommand(), a.reportCommand(),
-		a.startCommand(), a.stopCommand(), a.unitsCommand(), a.reloadCommand(), a.optionsCommand(),
+		a.startCommand(), a.stopCommand(), a.unitsCommand(), a.certCommand(), a.reloadCommand(), a.optionsCommand(),
 	)
 	return root
 }

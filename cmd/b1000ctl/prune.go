@@ -31,7 +31,8 @@ func (a *app) pruneCommand() *cobra.Command {
 		Use: "prune [JOB[/INSTANCE]]", Short: "Deletes what the keep options do not keep",
 		Long: `Applies the keep options to the backups of the configured jobs of this host,
 as every good run does, and gives the reason for each backup that is kept or
-deleted. Only complete backups count, and the newest of them stays.
+deleted. Only complete backups count, and the newest of them stays. At a storage
+server (b1000://) the server's own rules count, and nothing is pruned from here.
 ` + statusHelp + `
 75: a job that is running was left out.`,
 		Example: "  b1000ctl prune --dry-run\n  b1000ctl prune etc --dest hd\n  b1000ctl prune --incomplete",
@@ -143,6 +144,10 @@ func (p *pruning) at(ctx context.Context, sel plan.Selection, d *config.Dest) {
 	}
 	if err != nil {
 		p.fail(about(err))
+		return
+	}
+	if store.Served(d.Path) {
+		p.say("b1000ctl: %s: the storage server decides what is kept there (keep in its [storage], or in this client's file); nothing is pruned from here", d.Name)
 		return
 	}
 	before := len(p.verdicts)

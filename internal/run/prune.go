@@ -81,7 +81,7 @@ func (t *task) prune(ctx context.Context) {
 	}
 	key := store.Key{Job: t.plan.Job, Instance: t.plan.Instance, Host: t.plan.Host}
 	for _, c := range t.plan.Copies {
-		if !c.Keep.Set {
+		if !c.Keep.Set || store.Served(c.Dest.Path) { // a storage server has rules of its own
 			continue
 		}
 		s, err := t.Open(c)
