@@ -12,6 +12,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -39,10 +40,12 @@ type loaded struct {
 	ca   *x509.CertPool
 }
 
-// stamp tells a file from the one that was there before.
+// stamp tells a file from the one that was there before, also from one of the
+// same moment and size that another has been renamed over.
 type stamp struct {
 	modified time.Time
 	size     int64
+	inode    uint64
 }
 
 // Open reads the files; an error names the one at fault. Later, when they have
@@ -79,7 +82,10 @@ func (f Files) load() (loaded, error) {
 func (f Files) stamps() (s [3]stamp) {
 	for i, path := range []string{f.Cert, f.Key, f.CA} {
 		if info, err := os.Stat(path); err == nil {
-			s[i] = stamp{info.ModTime(), info.Size()}
+			s[i] = stamp{modified: info.ModTime(), size: info.Size()}
+			if st, ok := info.Sys().(*syscall.Stat_t); ok {
+				s[i].inode = st.Ino
+			}
 		}
 	}
 	return s

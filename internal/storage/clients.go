@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 
 	"b1000/internal/config"
@@ -107,6 +108,9 @@ func (c *clients) look() (names []string, stamp string, err error) {
 		}
 		names = append(names, e.Name())
 		fmt.Fprintf(&b, "\n%s %d %s %v", e.Name(), info.Size(), info.ModTime().Format(time.RFC3339Nano), info.Mode())
+		if st, ok := info.Sys().(*syscall.Stat_t); ok {
+			fmt.Fprint(&b, " ", st.Ino, st.Ctim)
+		}
 	}
 	return names, b.String(), nil
 }
