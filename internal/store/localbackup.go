@@ -29,6 +29,7 @@ type localBackup struct {
 	last   *Entry  // the last complete backup, to link to
 	left   []Entry // unfinished trees of earlier runs
 	aside  []string
+	links  string // see Links
 	tried  bool
 	lock   *os.File
 	disk   *os.File // opened before anything was written: it reports each error since, whoever else was told
@@ -78,9 +79,19 @@ func (b *localBackup) bases() (trees []string, since []time.Time) {
 	return trees, since
 }
 
+// nextAside is the first name for an attempt that is put aside that is free.
+func (b *localBackup) nextAside() string {
+	for n := 1; ; n++ {
+		dir := fmt.Sprintf("%s%s%d", b.tree, asideMark, n)
+		if _, err := os.Lstat(dir); err != nil {
+			return dir
+		}
+	}
+}
+
 // putAside makes room for a fresh tree.
 func (b *localBackup) putAside() error {
-	old := fmt.Sprintf("%s%s%d", b.tree, asideMark, len(b.aside)+1)
+	old := b.nextAside()
 	if err := os.Rename(b.tree, old); err != nil {
 		return err
 	}
@@ -185,8 +196,11 @@ func (b *localBackup) Stream(context.Context, Stream, io.Reader) (report.Stream,
 
 // Commit makes the backup exist: first the manifest, then everything reaches
 // the disk, then the name. A crash before the name leaves an incomplete one.
-func (b *localBackup) Commit(_ context.Context, m report.Manifest) (string, error) {
+func (b *localBackup) Commit(ctx context.Context, m report.Manifest) (string, error) {
 	m.State = report.Complete
+	if err := b.join(ctx); err != nil {
+		return "", err
+	}
 	if err := unix.Syncfs(int(b.disk.Fd())); err != nil {
 		return "", fmt.Errorf("flush %s: %w", b.tree, err)
 	}
