@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"b1000/internal/config"
 	"b1000/internal/host"
@@ -32,6 +34,8 @@ func (p program) storage(ctx context.Context, cfg string) error {
 	}
 	log, closeLog := p.openLog(h.Config.Global, storageSocket)
 	defer closeLog()
+	stdlog.SetFlags(0) // the library that speaks restic's protocol logs there
+	stdlog.SetOutput(lineLogger(func(line string) { log.Warn("restic: " + line) }))
 	notify, err := systemd.NewNotifier(p.getenv("NOTIFY_SOCKET"))
 	if err != nil {
 		log.Warn(err.Error())
@@ -64,6 +68,14 @@ func (p program) storage(ctx context.Context, cfg string) error {
 	notify.Ready()
 	defer context.AfterFunc(ctx, notify.Stopping)()
 	return server.Serve(ctx, listener)
+}
+
+// lineLogger takes what is written to it as a line each time.
+type lineLogger func(string)
+
+func (f lineLogger) Write(p []byte) (int, error) {
+	f(strings.TrimSpace(string(p)))
+	return len(p), nil
 }
 
 // storageSection is [storage], which has to be there and in order.

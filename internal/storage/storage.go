@@ -54,7 +54,8 @@ type Server struct {
 	ctx context.Context // of everything that outlives a request; ends with Serve
 	end context.CancelCauseFunc
 
-	recording sync.Mutex // held by who records digests
+	recording    sync.Mutex // held by who records digests
+	repositories repositories
 
 	mu        sync.Mutex
 	backups   map[string]*backup   // being made, by token
