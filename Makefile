@@ -49,6 +49,7 @@ lint:
 	go tool staticcheck ./...
 	go mod verify
 	shellcheck contrib/*.sh .ci/run
+	shellcheck -x contrib/scripts/*.sh
 	cd contrib/bench && shellcheck -x ./*.sh contenders/*.sh
 
 # No test may be skipped where CI is set: what a test needs, check-setup installs.

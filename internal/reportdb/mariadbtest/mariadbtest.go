@@ -227,3 +227,24 @@ func freePort(tb testing.TB) int {
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port
 }
+
+// Dir is the server's own directory: data holds what it stores, binary logs
+// among it, sock is its socket.
+func (s *Server) Dir() string { return s.dir }
+
+// Replicate makes a server (started with --server-id) a replica of another one
+// (with --server-id and --log-bin).
+func (s *Server) Replicate(tb testing.TB, primary *Server) {
+	tb.Helper()
+	db := s.open("")
+	defer db.Close()
+	for _, q := range []string{
+		fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='%s', MASTER_PORT=%d, MASTER_USER='%s', MASTER_PASSWORD='%s', MASTER_CONNECT_RETRY=1, MASTER_USE_GTID=slave_pos",
+			primary.Host, primary.Port, primary.User, primary.Password),
+		"START SLAVE",
+	} {
+		if _, err := db.Exec(q); err != nil {
+			tb.Fatal(err)
+		}
+	}
+}
