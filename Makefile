@@ -1,11 +1,13 @@
 # make demo    back up real files, list and restore them
 # make check   everything that has to hold: format, vet, staticcheck, all tests
+# make packages  Debian and RPM packages, in bin/packages
 # make bench   side by side with rsync, rsnapshot, restic, borg and kopia
 SHELL = /bin/bash
 VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo 0.1.0)
 PREFIX ?= /usr/local
 PROGRAMS = $(notdir $(wildcard cmd/*))
-GOFLAGS += -trimpath
+GOFLAGS += -trimpath -buildvcs=false
+BIN ?= bin
 LDFLAGS = -s -w -X b1000/internal/host.Version=$(VERSION)
 
 # What the programs need to run, what the tests need, what the benchmark needs.
@@ -20,23 +22,34 @@ BENCH_PACKAGES = $(RUN_PACKAGES) borgbackup e2fsprogs python3 rsnapshot util-lin
 # Programs that the tests need and Debian does not have, built once.
 TEST_PROGRAMS ?= $(HOME)/.cache/b1000-tests
 
-.PHONY: build install demo check test lint bench clean demo-setup check-setup bench-setup
+.PHONY: build install packages demo check test lint bench clean demo-setup check-setup bench-setup
 
 build:
-	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o bin/ $(PROGRAMS:%=./cmd/%)
+	CGO_ENABLED=0 go build $(GOFLAGS) -ldflags '$(LDFLAGS)' -o $(BIN)/ $(PROGRAMS:%=./cmd/%)
 
 # Where systemd looks; PREFIX is for the programs.
 UNITDIR ?= /usr/lib/systemd
 
 install: build
-	install -D -t $(DESTDIR)$(PREFIX)/bin bin/b1000 bin/b1000ctl bin/b1000d
-	install -D -t $(DESTDIR)$(UNITDIR)/system-generators bin/b1000-generator
+	install -D -t $(DESTDIR)$(PREFIX)/bin $(filter-out %-generator,$(PROGRAMS:%=$(BIN)/%))
+	install -D -t $(DESTDIR)$(UNITDIR)/system-generators $(BIN)/b1000-generator
 	install -d $(DESTDIR)$(UNITDIR)/system
-	for u in units/*.service units/*.slice; do sed 's,/usr/bin/b1000,$(PREFIX)/bin/b1000,' $$u >$(DESTDIR)$(UNITDIR)/system/$$(basename $$u) || exit 1; done
+	for u in $(wildcard units/*.service units/*.socket units/*.slice units/*.target); do sed 's,/usr/bin/b1000,$(PREFIX)/bin/b1000,' $$u >$(DESTDIR)$(UNITDIR)/system/$$(basename $$u) || exit 1; done
 	install -D -m 644 units/b1000.catalog $(DESTDIR)$(UNITDIR)/catalog/b1000.catalog
-	install -D -m 644 units/b1000.tmpfiles $(DESTDIR)$(dir $(UNITDIR))tmpfiles.d/b1000.conf
+	for f in $(wildcard units/*.tmpfiles); do install -D -m 644 $$f $(DESTDIR)$(dir $(UNITDIR))tmpfiles.d/$$(basename $$f .tmpfiles).conf || exit 1; done
+	for f in $(wildcard units/*.sysusers); do install -D -m 644 $$f $(DESTDIR)$(dir $(UNITDIR))sysusers.d/$$(basename $$f .sysusers).conf || exit 1; done
 	for page in man/*.[1-9]; do install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} $$page || exit 1; done
-	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then journalctl --update-catalog; systemctl daemon-reload; fi
+	install -d $(dir $(COMPLETIONS))
+	$(foreach c,$(COMPLETIONS),$(call complete,$(c)) &&) true
+	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemd-sysusers; journalctl --update-catalog; systemctl daemon-reload; fi
+
+# Where the shells look. The script is the same whatever processor the programs
+# are for; this one makes it.
+COMPLETIONS = $(addprefix $(DESTDIR)$(PREFIX)/share/,bash-completion/completions/b1000ctl zsh/site-functions/_b1000ctl fish/vendor_completions.d/b1000ctl.fish)
+complete = GOARCH= GOOS= go run $(GOFLAGS) ./cmd/b1000ctl completion $(firstword $(subst -, ,$(subst /, ,$(patsubst $(DESTDIR)$(PREFIX)/share/%,%,$(1))))) >$(1)
+
+packages:
+	contrib/package/build.sh bin/packages
 
 demo: demo-setup build
 	contrib/demo.sh
@@ -48,7 +61,7 @@ lint:
 	go vet ./...
 	go tool staticcheck ./...
 	go mod verify
-	shellcheck contrib/*.sh .ci/run
+	shellcheck contrib/*.sh contrib/package/*.sh .ci/run
 	cd contrib/bench && shellcheck -x ./*.sh contenders/*.sh
 
 # No test may be skipped where CI is set: what a test needs, check-setup installs.
