@@ -49,7 +49,7 @@ COMPLETIONS = $(addprefix $(DESTDIR)$(PREFIX)/share/,bash-completion/completions
 complete = GOARCH= GOOS= go run $(GOFLAGS) ./cmd/b1000ctl completion $(firstword $(subst -, ,$(subst /, ,$(patsubst $(DESTDIR)$(PREFIX)/share/%,%,$(1))))) >$(1)
 
 packages:
-	contrib/package/build.sh bin/packages
+	contrib/packaging/build.sh bin/packages
 
 demo: demo-setup build
 	contrib/demo.sh
@@ -61,7 +61,7 @@ lint:
 	go vet ./...
 	go tool staticcheck ./...
 	go mod verify
-	shellcheck contrib/*.sh contrib/package/*.sh .ci/run
+	shellcheck contrib/*.sh contrib/packaging/*.sh .ci/run
 	cd contrib/bench && shellcheck -x ./*.sh contenders/*.sh
 
 # No test may be skipped where CI is set: what a test needs, check-setup installs.

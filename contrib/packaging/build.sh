@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 out=$(mkdir -p "$1" && cd "$1" && pwd)
 shift
 [ $# -gt 0 ] || set -- amd64 arm64
-here=contrib/package
+here=contrib/packaging
 umask 022
 
 SOURCE_DATE_EPOCH=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct)}
@@ -57,8 +57,7 @@ stage() {
   install -D -m 644 -t "$doc/examples" contrib/samples/*.cfg
   install -D -m 644 -t "$doc/prometheus" contrib/prometheus/b1000.rules.yml
   install -D -m 644 -t "$doc/grafana" contrib/grafana/b1000.json
-  for page in contrib/*.md; do install -D -m 644 -t "$doc" "$page"; done
-  rm -f "$doc/README.md.orig"
+  install -D -m 644 -t "$doc" contrib/migration.md
   install -D -m 600 -t "$2/etc/b1000" $here/b1000.cfg
 }
 

@@ -1,6 +1,6 @@
 // The tool that makes the packages. It has a module of its own so that what it
 // needs is no part of the programs.
-module b1000/contrib/package/nfpm
+module b1000/contrib/packaging/nfpm
 
 go 1.26
 
