@@ -258,7 +258,7 @@ func TestExitStatusesOfB1000(t *testing.T) {
 // Of the other programs the help tells.
 func TestExitStatusesOfTheOthers(t *testing.T) {
 	table := regexp.MustCompile(`(?m)^ +(\d+)  \S`)
-	for page, program := range map[string]string{"b1000d.8": "b1000d", "b1000-generator.8": "b1000-generator"} {
+	for page, program := range map[string]string{"b1000d.8": "b1000d", "b1000-generator.8": "b1000-generator", "cpsbackup.1": "cpsbackup"} {
 		_, text, _ := strings.Cut(help(t, program, "--help"), "exit status:\n")
 		var known []string
 		for _, m := range table.FindAllStringSubmatch(text, -1) {

@@ -2,6 +2,7 @@ package man_test
 
 import (
 	"os"
+	"os/exec"
 	"regexp"
 	"strings"
 	"testing"
@@ -12,7 +13,7 @@ import (
 // example is one block of commands of b1000-restore(7).
 type example struct{ name, commands string }
 
-var marked = regexp.MustCompile(`(?ms)^\.\\" (run|not run): ([^\n]+)\n\.Bd -literal -offset indent\n(.*?)^\.Ed$`)
+var marked = regexp.MustCompile(`(?ms)^\.\\" (run|not run here): ([^\n]+)\n\.Bd -literal -offset indent\n(.*?)^\.Ed$`)
 
 // examples are the blocks of the page that are to be run. Each block of commands
 // has a mark before it; what is marked as not run says why.
@@ -47,6 +48,7 @@ var around = map[string][2]string{
 	"host":     {"mount -t tmpfs tmpfs /mnt", `test -z "$(rsync -aHAXni --numeric-ids --checksum --delete --omit-dir-times /srv/origin/etc/ /mnt/etc/)" && test $(stat -c %a /mnt/tmp) = 1777`},
 	"daemon":   {"", same("ssh", "/tmp/back/vault/ssh")},
 	"ssh":      {"", same("ssh", "/tmp/back/nas/ssh")},
+	"restic":   {"", same("ssh", "/tmp/back/restic/etc/ssh")},
 	"compare":  {"", `test -z "$(cat)"`},
 }
 
@@ -58,10 +60,14 @@ func same(part, restored string) string {
 const restoreConfig = `[dest:disk]
 type = active
 path = /srv/backup
+[dest:restic]
+type = restic
+repository = /srv/restic
+password_file = /root/restic.password
 [job:etc]
 direction = push
 type = full
-dest = disk
+dest = disk restic
 include = /etc /var/spool/cron
 [job:host]
 direction = push
@@ -82,6 +88,11 @@ func TestOnAHostTheCommandsOfRestoreBringEverythingBack(t *testing.T) {
 	all := examples(t)
 	h := testhost.New(t, testhost.Options{Name: "web1"})
 	h.Install(os.Getenv(binaries))
+	restic, err := exec.LookPath("restic")
+	if err != nil {
+		t.Skip("restic is not installed (contrib/restic.sh builds it)")
+	}
+	h.Copy(restic, "/usr/bin/restic")
 	h.Write("/etc/b1000/b1000.cfg", restoreConfig, 0o600)
 	h.Write("/etc/hosts", "127.0.0.1 localhost web1 vault nas\n", 0o644)
 	h.Write("/etc/ssh/sshd_config", "# precious\nPermitRootLogin prohibit-password\n", 0o640)
@@ -89,13 +100,13 @@ func TestOnAHostTheCommandsOfRestoreBringEverythingBack(t *testing.T) {
 	for _, name := range []string{".bashrc", ".profile", ".bash_profile"} { // those of this machine are nobody's business
 		h.Write("/root/"+name, "", 0o644)
 	}
+	h.Write("/root/restic.password", "secret\n", 0o600)
 	h.Write("/root/secrets", "backup:secret\n", 0o600)
 	h.Write("/root/rsyncd.conf", "[b1000]\npath = /srv/backup\nuid = 0\ngid = 0\nauth users = backup\nsecrets file = /root/secrets\n", 0o644)
 	h.Boot()
 	h.MustRun("sh", "-exc", prepareRestore)
 	base := strings.TrimSpace(h.MustRun("sh", "-c", "basename /srv/backup/etc/*/web1-*"))
 	day := strings.TrimSpace(h.MustRun("sh", "-c", "basename /srv/backup/etc/*"))
-	hostBase := strings.TrimSpace(h.MustRun("sh", "-c", "basename /srv/backup/host/*/web1-*"))
 	names := strings.NewReplacer("2026-11-22-Sunday/web1-2026-11-22-Sun-03:00:00", day+"/"+base, "2026-11-22-Sunday", day, "web1-2026-11-22-Sun-03:00:00", base)
 	var variables string // what the reader has set so far
 	for _, e := range all {
@@ -105,7 +116,8 @@ func TestOnAHostTheCommandsOfRestoreBringEverythingBack(t *testing.T) {
 		}
 		commands := names.Replace(e.commands)
 		if e.name == "host" {
-			commands = strings.ReplaceAll(commands, base, hostBase)
+			own := strings.TrimSpace(h.MustRun("sh", "-c", "basename /srv/backup/host/*/web1-*"))
+			commands = strings.ReplaceAll(commands, base, own)
 		}
 		script := "export day=" + day + " base=" + base + "\n" + check[0] + "\nset -e\n" + variables + commands
 		stdout, stderr, err := h.Run(t.Context(), "sh", "-c", script)
@@ -128,6 +140,7 @@ func TestOnAHostTheCommandsOfRestoreBringEverythingBack(t *testing.T) {
 const prepareRestore = `
 mkdir -p /var/spool/cron/crontabs
 setfacl -m u:daemon:r /etc/ssh/sshd_config
+RESTIC_PASSWORD_FILE=/root/restic.password restic -q -r /srv/restic init
 b1000 etc host
 mkdir -p /srv/origin
 cp -a /etc /srv/origin/etc

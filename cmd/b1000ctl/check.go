@@ -75,15 +75,24 @@ func (c *checking) judge(subject string, err error, result, good string) {
 }
 
 func (a *app) check(ctx context.Context, online bool) error {
+	c, err := a.findings(ctx, online)
+	if err != nil {
+		return err
+	}
+	return c.result()
+}
+
+// findings makes all checks; the error says why none could be made.
+func (a *app) findings(ctx context.Context, online bool) (*checking, error) {
 	cfg, problems, err := config.Load(a.cfg)
 	if err != nil {
-		return &ended{run.ExitUsage, fmt.Errorf("%w; name another with -f, or write one", err)}
+		return nil, &ended{run.ExitUsage, fmt.Errorf("%w; name another with -f, or have one written by b1000ctl init", err)}
 	}
 	name, err := os.Hostname()
 	if err != nil {
-		return fmt.Errorf("host name: %w", err)
+		return nil, fmt.Errorf("host name: %w", err)
 	}
-	c := checking{app: a, host: &host.Host{Config: cfg, Name: name}}
+	c := &checking{app: a, host: &host.Host{Config: cfg, Name: name}}
 	for _, p := range problems {
 		c.findings = append(c.findings, finding{resultFault, "configuration", p.Error(), &p})
 	}
@@ -91,7 +100,7 @@ func (a *app) check(ctx context.Context, online bool) error {
 		c.add(resultOK, "configuration", "%s, %s", strings.Join(cfg.Files, " "), plural(int64(len(cfg.Jobs())), "job"))
 	}
 	if len(cfg.Jobs()) == 0 {
-		c.add(resultFault, "configuration", "%s: no job is configured; add a [job:NAME] section", cfg.Path)
+		c.add(resultFault, "configuration", "%s: no job is configured; add a [job:NAME] section, or have one written by b1000ctl init", cfg.Path)
 	}
 	c.rsync(ctx)
 	if len(cfg.Fatal()) == 0 {
@@ -108,7 +117,7 @@ func (a *app) check(ctx context.Context, online bool) error {
 			c.online(ctx)
 		}
 	}
-	return c.result()
+	return c, nil
 }
 
 // units compares what systemd has loaded with the configuration, where systemd
@@ -133,11 +142,8 @@ func (c *checking) units(ctx context.Context) {
 	}
 }
 
-func (c *checking) result() error {
-	type result struct {
-		OK       bool      `json:"ok"`
-		Findings []finding `json:"findings"`
-	}
+// status is the exit status that the findings amount to.
+func (c *checking) status() int {
 	code := run.ExitOK
 	for _, f := range c.findings {
 		if f.Result == resultFault {
@@ -146,13 +152,24 @@ func (c *checking) result() error {
 			code = run.ExitFailed
 		}
 	}
-	err := c.app.print(result{code == run.ExitOK, c.findings}, func(w io.Writer) {
-		var rows [][]string
-		for _, f := range c.findings {
-			rows = append(rows, []string{f.Result, f.Subject, strings.ReplaceAll(f.Message, "\n", "; ")})
-		}
-		table(w, rows)
-	})
+	return code
+}
+
+// rows are the findings for people.
+func (c *checking) rows() (rows [][]string) {
+	for _, f := range c.findings {
+		rows = append(rows, []string{f.Result, f.Subject, strings.ReplaceAll(f.Message, "\n", "; ")})
+	}
+	return rows
+}
+
+func (c *checking) result() error {
+	type result struct {
+		OK       bool      `json:"ok"`
+		Findings []finding `json:"findings"`
+	}
+	code := c.status()
+	err := c.app.print(result{code == run.ExitOK, c.findings}, func(w io.Writer) { table(w, c.rows()) })
 	if err != nil {
 		return err
 	}

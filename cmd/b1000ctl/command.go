@@ -112,7 +112,7 @@ func (a *app) root() *cobra.Command {
 	root.PersistentFlags().StringVarP(&a.cfg, "cfg", "f", config.DefaultPath(a.getenv), "configuration `FILE`")
 	root.PersistentFlags().BoolVar(&a.json, "json", false, "print JSON")
 	root.AddCommand(
-		a.checkCommand(), a.planCommand(), a.statusCommand(), a.listCommand(), a.showCommand(),
+		a.initCommand(), a.checkCommand(), a.planCommand(), a.statusCommand(), a.listCommand(), a.showCommand(),
 		a.restoreCommand(), a.deleteCommand(), a.pruneCommand(), a.verifyCommand(), a.reportCommand(),
 		a.startCommand(), a.stopCommand(), a.unitsCommand(), a.reloadCommand(), a.optionsCommand(),
 	)

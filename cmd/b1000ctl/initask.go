@@ -39,7 +39,7 @@ func (a *app) fill(ctx context.Context, f *first, standard bool) error {
 		}
 		f.dest = text
 	}
-	if ask && !f.makeDest && missing(f.dest) {
+	if ask && !f.makeDest && absentDir(f.dest) {
 		text, err := q.ask(ctx, f.dest+" is not there. Make it? It may be a disk that is not mounted", "no")
 		if err != nil {
 			return err
@@ -125,8 +125,8 @@ func usual(getenv func(string) string) (paths []string) {
 	return paths
 }
 
-// missing reports that a place is a directory of this host, and not there.
-func missing(dest string) bool {
+// absentDir reports that a place is a directory of this host, and not there.
+func absentDir(dest string) bool {
 	_, err := os.Stat(dest)
 	return !store.Remote(dest) && errors.Is(err, os.ErrNotExist)
 }
@@ -155,7 +155,7 @@ func (f *first) check(ctx context.Context, a *app) error {
 			return usage("%s is within %s: each backup would store those before it; name another place, or say --exclude", dest, path)
 		}
 	}
-	if !missing(dest) {
+	if !absentDir(dest) {
 		return nil
 	}
 	if !f.makeDest {

@@ -8,11 +8,11 @@ import (
 
 // text is the configuration.
 func (f *first) text(getenv func(string) string, standard bool) (string, error) {
-	include, err := words(f.include...)
+	include, err := joined(f.include...)
 	if err != nil {
 		return "", err
 	}
-	exclude, err := words(f.exclude...)
+	exclude, err := joined(f.exclude...)
 	if err != nil {
 		return "", err
 	}
@@ -66,8 +66,8 @@ func plain(s string) (string, error) {
 
 func dollars(s string) string { return strings.ReplaceAll(s, "$", "$$") }
 
-// words writes words as a value has them: quoted where they would fall apart.
-func words(all ...string) (string, error) {
+// joined writes words as a value has them: quoted where they would fall apart.
+func joined(all ...string) (string, error) {
 	var out []string
 	for _, word := range all {
 		if _, err := plain(word); err != nil {
