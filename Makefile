@@ -32,9 +32,10 @@ install: build
 	install -D -t $(DESTDIR)$(PREFIX)/bin bin/b1000 bin/b1000ctl bin/b1000d
 	install -D -t $(DESTDIR)$(UNITDIR)/system-generators bin/b1000-generator
 	install -d $(DESTDIR)$(UNITDIR)/system
-	for u in units/*.service units/*.slice; do sed 's,/usr/bin/b1000,$(PREFIX)/bin/b1000,' $$u >$(DESTDIR)$(UNITDIR)/system/$$(basename $$u) || exit 1; done
+	for u in units/*.service units/*.socket units/*.slice; do sed 's,/usr/bin/b1000,$(PREFIX)/bin/b1000,' $$u >$(DESTDIR)$(UNITDIR)/system/$$(basename $$u) || exit 1; done
 	install -D -m 644 units/b1000.catalog $(DESTDIR)$(UNITDIR)/catalog/b1000.catalog
 	install -D -m 644 units/b1000.tmpfiles $(DESTDIR)$(dir $(UNITDIR))tmpfiles.d/b1000.conf
+	install -D -m 644 units/b1000.sysusers $(DESTDIR)$(dir $(UNITDIR))sysusers.d/b1000.conf
 	for page in man/*.[1-9]; do install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} $$page || exit 1; done
 	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then journalctl --update-catalog; systemctl daemon-reload; fi
 
