@@ -89,7 +89,7 @@ func TestUnsupportedJobsAreRefused(t *testing.T) {
 	if _, err := h.Store(&config.Dest{Name: "s", Type: "active", Path: "b1000://host"}); err == nil || !strings.Contains(err.Error(), "tls_cert, tls_key and tls_ca belong together") {
 		t.Errorf("b1000://: got %v", err)
 	}
-	if _, err := h.Store(&config.Dest{Name: "r", Type: "restic"}); err == nil || !strings.Contains(err.Error(), "type restic is not supported") {
+	if _, err := h.Store(&config.Dest{Name: "r", Type: "passive"}); err == nil || !strings.Contains(err.Error(), "type passive is not supported") {
 		t.Errorf("got %v", err)
 	}
 }
