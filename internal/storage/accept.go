@@ -92,17 +92,23 @@ func (p *peer) Read(b []byte) (int, error) {
 // meet finds out who a client is and what it speaks: HTTP, or the protocol of an
 // rsync daemon, whose client begins as well.
 func (s *Server) meet(conn net.Conn, served *queue) {
-	known, err := s.doors.knock(conn)
-	var p *peer
-	if err == nil {
-		defer known()
-		p, err = s.handshake(conn)
-	}
-	if err != nil {
-		conn.Close()
+	refused := func(err error) {
 		if s.ctx.Err() == nil {
 			s.Log.Warn(fmt.Sprintf("%v: refused: %v", conn.RemoteAddr(), notTLS(mtls.Explain(err))))
 		}
+	}
+	known, err := s.doors.knock(conn)
+	if err != nil {
+		refused(err)
+		conn.Close()
+		return
+	}
+	defer known()
+	p, err := s.handshake(conn)
+	if err != nil {
+		refused(err)
+		lastWord(conn) // TLS has told it why
+		conn.Close()
 		return
 	}
 	_ = p.SetReadDeadline(time.Now().Add(s.Handshake))

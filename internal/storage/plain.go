@@ -1,10 +1,14 @@
 package storage
 
 import (
+	"bufio"
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
+	"time"
 
 	"b1000/internal/report"
 	"b1000/internal/store"
@@ -23,16 +27,16 @@ func (s *Server) plain(p *peer) {
 	}
 	if !who.may("list") || !who.may("restore") {
 		s.Log.Warn(fmt.Sprintf("%s: refused: rsync needs list and restore in allow", who.name))
-		_, _ = fmt.Fprintf(p, "@RSYNCD: 31.0\n@ERROR: list and restore are not both allowed to client %s\n", who.name)
+		p.refuse(fmt.Sprintf("list and restore are not both allowed to client %s", who.name), s.Handshake)
 		return
 	}
 	t := &transfer{dir: s.root(who), module: module{name: plainModule, only: s.complete(who)}, done: func() {}}
 	if _, err := os.Stat(t.dir); err != nil {
-		_, _ = fmt.Fprintf(p, "@RSYNCD: 31.0\n@ERROR: client %s has no backups yet\n", who.name)
+		p.refuse(fmt.Sprintf("client %s has no backups yet", who.name), s.Handshake)
 		return
 	}
 	if err := s.place(s.ctx, who, t); err != nil {
-		_, _ = fmt.Fprintf(p, "@RSYNCD: 31.0\n@ERROR: %v; try again later\n", err)
+		p.refuse(fmt.Sprintf("%v; try again later", err), s.Handshake)
 		return
 	}
 	defer s.finish(t, nil)
@@ -44,6 +48,40 @@ func (s *Server) plain(p *peer) {
 	if err := s.rsync(t.ctx, p, t); err != nil {
 		s.Log.Warn(fmt.Sprintf("%s: stock rsync: %v", who.name, err))
 	}
+}
+
+// refuse tells a stock rsync why it is not served. A daemon speaks when it is
+// asked: a client that still has something to send when the connection ends would
+// only say that its pipe is broken.
+func (p *peer) refuse(why string, limit time.Duration) {
+	_ = p.SetDeadline(time.Now().Add(limit))
+	if _, err := fmt.Fprint(p, "@RSYNCD: 31.0\n"); err != nil {
+		return // it has gone
+	}
+	const longest = 4 << 10 // of what it says of itself and of the module that it wants
+	said := bufio.NewReader(io.LimitReader(p, longest))
+	for range 2 {
+		if _, err := said.ReadString('\n'); err != nil {
+			break
+		}
+	}
+	if _, err := fmt.Fprintf(p, "@ERROR: %s\n", why); err == nil {
+		_ = p.CloseWrite()
+		lastWord(p.NetConn())
+	}
+}
+
+// lastWord lets a client read what was written to it last. What it has sent and
+// nobody has read would make the system reset the connection when it is closed,
+// and the client would see that instead.
+func lastWord(conn net.Conn) {
+	endWriting(conn)
+	const (
+		wait = 2 * time.Second
+		most = 1 << 20
+	)
+	_ = conn.SetReadDeadline(time.Now().Add(wait))
+	_, _ = io.CopyN(io.Discard, conn, most) // ends when the client closes its end
 }
 
 // complete are the patterns that let a stock rsync see complete backups, and
