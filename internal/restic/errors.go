@@ -1,6 +1,7 @@
 package restic
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -109,8 +110,8 @@ func (m *messages) line(l string) {
 		return
 	}
 	switch j.Type {
-	case "error":
-		m.failures = append(m.failures, Failure{j.Item, j.Error.Message})
+	case "error": // of a file, or of restic check
+		m.failures = append(m.failures, Failure{j.Item, cmp.Or(j.Error.Message, strings.TrimSpace(j.Message))})
 	case "exit_error":
 		m.fatal = strings.TrimPrefix(j.Message, "Fatal: ")
 	}

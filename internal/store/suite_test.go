@@ -27,6 +27,15 @@ type place struct {
 
 // everywhere runs a test against each kind of store, side by side.
 func everywhere(t *testing.T, test func(t *testing.T, p place)) {
+	everyTree(t, test)
+	t.Run("restic", func(t *testing.T) {
+		t.Parallel()
+		test(t, openTestRestic(t))
+	})
+}
+
+// everyTree runs a test against each kind of store that keeps plain trees.
+func everyTree(t *testing.T, test func(t *testing.T, p place)) {
 	t.Parallel()
 	t.Run("local", func(t *testing.T) {
 		t.Parallel()
@@ -45,10 +54,6 @@ func everywhere(t *testing.T, test func(t *testing.T, p place)) {
 	t.Run("served", func(t *testing.T) {
 		t.Parallel()
 		test(t, openServedPlace(t))
-	})
-	t.Run("restic", func(t *testing.T) {
-		t.Parallel()
-		test(t, openTestRestic(t))
 	})
 }
 

@@ -30,7 +30,7 @@ func (p place) verify(t *testing.T, e Entry) Verified {
 }
 
 func TestVerifyFindsWhatHasRotted(t *testing.T) {
-	everywhere(t, func(t *testing.T, p place) {
+	everyTree(t, func(t *testing.T, p place) {
 		src := sourceTree(t)
 		p.backup(t, target(1), treeOf(src))
 		first := p.list(t)[0]
@@ -73,7 +73,7 @@ func TestLinkedFilesShareADigest(t *testing.T) {
 
 // A sync backup is changed by each run; that is no damage.
 func TestWhatARunHasChangedIsNoDamage(t *testing.T) {
-	everywhere(t, func(t *testing.T, p place) {
+	everyTree(t, func(t *testing.T, p place) {
 		src := sourceTree(t)
 		p.backup(t, syncTarget(1), treeOf(src))
 		p.verify(t, p.list(t)[0])
@@ -89,7 +89,7 @@ func TestWhatARunHasChangedIsNoDamage(t *testing.T) {
 }
 
 func TestDeletingTheLastBackupLeavesNoDigests(t *testing.T) {
-	everywhere(t, func(t *testing.T, p place) {
+	everyTree(t, func(t *testing.T, p place) {
 		p.backup(t, target(1), treeOf(sourceTree(t)))
 		e := p.list(t)[0]
 		p.verify(t, e)
