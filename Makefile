@@ -12,7 +12,7 @@ LDFLAGS = -s -w -X b1000/internal/host.Version=$(VERSION)
 
 # What the programs need to run, what the tests need, what the benchmark needs.
 RUN_PACKAGES = rsync
-CHECK_PACKAGES = $(RUN_PACKAGES) acl attr dbus e2fsprogs iproute2 kmod mariadb-server openssh-client openssh-server postgresql procps prometheus python3 shellcheck systemd systemd-container systemd-sysv util-linux
+CHECK_PACKAGES = $(RUN_PACKAGES) acl attr dbus e2fsprogs iproute2 kmod mariadb-server nix-bin openssh-client openssh-server postgresql procps prometheus python3 shellcheck systemd systemd-container systemd-sysv util-linux
 # Built there once: mongodump, mongorestore and FerretDB are no packages.
 MONGODB = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/b1000/mongodb
 # The manual and the packages.
@@ -57,21 +57,38 @@ demo: demo-setup build
 check: check-setup build lint test
 
 lint:
-	@unformatted=$$(gofmt -l cmd internal contrib man); if [ -n "$$unformatted" ]; then echo "not gofmt-clean: $$unformatted"; exit 1; fi
+	@unformatted=$$(gofmt -l cmd internal contrib man nix); if [ -n "$$unformatted" ]; then echo "not gofmt-clean: $$unformatted"; exit 1; fi
 	go vet ./...
 	go tool staticcheck ./...
 	go mod verify
 	shellcheck contrib/*.sh contrib/packaging/*.sh .ci/run
 	cd contrib/bench && shellcheck -x ./*.sh contenders/*.sh
 
+# Tests of the NixOS module need nixpkgs' lib, which no package of Debian has: they
+# are left out unless NIXPKGS_LIB names a copy of github.com/nix-community/nixpkgs.lib.
+ifeq ($(NIXPKGS_LIB),)
+LEFT_OUT = -skip '^TestNixos'
+else
+override NIXPKGS_LIB := $(abspath $(NIXPKGS_LIB))
+endif
+export NIXPKGS_LIB
+
+.PHONY: nixpkgs-lib vendor-hash
+nixpkgs-lib:
+	@if [ -z "$$NIXPKGS_LIB" ]; then echo "NIXPKGS_LIB is not set: the NixOS module is parsed, not evaluated (tests TestNixos... are left out)"; fi
+
 # No test may be skipped where CI is set: what a test needs, check-setup installs.
-test:
+test: nixpkgs-lib
 	@mkdir -p .cache
-	PATH="$(TEST_PROGRAMS):$(MONGODB):$$PATH" go tool gotestsum --format pkgname --jsonfile .cache/tests.json -- -count=1 ./...
+	PATH="$(TEST_PROGRAMS):$(MONGODB):$$PATH" go tool gotestsum --format pkgname --jsonfile .cache/tests.json -- -count=1 $(LEFT_OUT) ./...
 	@if [ -n "$$CI" ] && grep '"Action":"skip"' .cache/tests.json | grep '"Test"'; then echo "tests were skipped"; exit 1; fi
 
 bench: bench-setup build
 	contrib/bench/run.sh $(BENCH)
+
+# Writes what go.mod asks for into nix/package.nix.
+vendor-hash:
+	go run ./nix/vendorhash -update
 
 clean:
 	rm -rf bin .cache

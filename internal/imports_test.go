@@ -14,6 +14,7 @@ import (
 // may lists, for each package, the packages of this module that it may import.
 // A package that is not here may not exist.
 var may = map[string]string{
+	"nix/vendorhash":                "",
 	"internal/config":               "",
 	"internal/plan":                 "config report",
 	"internal/process":              "",

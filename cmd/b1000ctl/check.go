@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,20 +19,28 @@ import (
 )
 
 func (a *app) checkCommand() *cobra.Command {
-	online := false
+	online, syntax := false, false
 	c := &cobra.Command{
 		Use: "check", Short: "Whether the configuration is right, and what it names is there",
 		Long: `Checks the configuration, the scripts and directories that it names, the
 schedules and rsync; with --online also that every destination can be written
-to and every database be reached.
+to and every database be reached; with --syntax the configuration alone, which
+may be that of another host.
 
 Exit status: 0 good, perhaps with warnings, 1 something online failed,
 2 the configuration is at fault or cannot work on this host.`,
 		Example: "  b1000ctl check\n  b1000ctl check --online -f ./test.cfg",
 		Args:    takes(0, 0, ""),
-		RunE:    do(func(ctx context.Context, _ []string) error { return a.check(ctx, online) }),
+		RunE: do(func(ctx context.Context, _ []string) error {
+			if syntax {
+				return a.checkSyntax()
+			}
+			return a.check(ctx, online)
+		}),
 	}
 	c.Flags().BoolVar(&online, "online", false, "ask destinations and databases as well")
+	c.Flags().BoolVar(&syntax, "syntax", false, "look at nothing but the configuration")
+	c.MarkFlagsMutuallyExclusive("online", "syntax")
 	return c
 }
 
@@ -84,24 +91,11 @@ func (a *app) check(ctx context.Context, online bool) error {
 
 // findings makes all checks; the error says why none could be made.
 func (a *app) findings(ctx context.Context, online bool) (*checking, error) {
-	cfg, problems, err := config.Load(a.cfg)
+	c, err := a.newChecking()
 	if err != nil {
-		return nil, &ended{run.ExitUsage, fmt.Errorf("%w; name another with -f, or have one written by b1000ctl init", err)}
+		return nil, err
 	}
-	name, err := os.Hostname()
-	if err != nil {
-		return nil, fmt.Errorf("host name: %w", err)
-	}
-	c := &checking{app: a, host: &host.Host{Config: cfg, Name: name}}
-	for _, p := range problems {
-		c.findings = append(c.findings, finding{resultFault, "configuration", p.Error(), &p})
-	}
-	if len(problems) == 0 {
-		c.add(resultOK, "configuration", "%s, %s", strings.Join(cfg.Files, " "), plural(int64(len(cfg.Jobs())), "job"))
-	}
-	if len(cfg.Jobs()) == 0 {
-		c.add(resultFault, "configuration", "%s: no job is configured; add a [job:NAME] section, or have one written by b1000ctl init", cfg.Path)
-	}
+	cfg := c.host.Config
 	c.rsync(ctx)
 	if len(cfg.Fatal()) == 0 {
 		c.judge("status_dir", writable(cfg.Global.StatusDir), resultFault, cfg.Global.StatusDir)
