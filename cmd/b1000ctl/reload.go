@@ -134,12 +134,19 @@ func (r *reloaded) stop(ctx context.Context, cfg *config.Config, tree *unit.Tree
 	if err := systemctl(ctx, "stop", behind...); err != nil {
 		return err
 	}
-	failed, err := listUnits(ctx, "failed", "b1000@*", generator.PassiveService("*"))
+	failed, err := listUnits(ctx, "failed", "b1000@*", generator.PassiveService("*"), generator.Socket("*"))
 	if err != nil {
 		return err
 	}
-	gone := slices.DeleteFunc(failed, func(name string) bool { return cfg.Job(jobOfUnit(name)) != nil || byHand(name) })
-	return systemctl(ctx, "reset-failed", gone...)
+	stays := func(name string) bool {
+		if strings.HasSuffix(name, ".service") {
+			return cfg.Job(jobOfUnit(name)) != nil
+		}
+		// What somebody's daemon-reload has taken from a timer at work fails it.
+		_, found := slices.BinarySearch(wanted, name)
+		return found
+	}
+	return systemctl(ctx, "reset-failed", slices.DeleteFunc(failed, func(name string) bool { return stays(name) || byHand(name) })...)
 }
 
 // listUnits are the loaded units in a state whose names match.
