@@ -32,12 +32,7 @@ buildGoModule {
   # Of "go mod vendor"; "go run ./nix/vendorhash -update" writes it.
   vendorHash = "sha256-RFrukK0jX/2u4JDNheVcKGzMCi6OyjeZn4j1vwcQWR4=";
 
-  subPackages = [
-    "cmd/b1000"
-    "cmd/b1000-generator"
-    "cmd/b1000ctl"
-    "cmd/b1000d"
-  ];
+  subPackages = map (name: "cmd/${name}") (lib.attrNames (builtins.readDir ../cmd));
 
   env.CGO_ENABLED = 0;
 
