@@ -30,7 +30,7 @@ buildGoModule {
   };
 
   # Of "go mod vendor"; "go run ./nix/vendorhash -update" writes it.
-  vendorHash = "sha256-RFrukK0jX/2u4JDNheVcKGzMCi6OyjeZn4j1vwcQWR4=";
+  vendorHash = "sha256-sksmFfSynKqx9azEUy58PNU1QEXnSGQtu3GoQtfnHI8=";
 
   subPackages = map (name: "cmd/${name}") (lib.attrNames (builtins.readDir ../cmd));
 
