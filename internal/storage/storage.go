@@ -50,16 +50,15 @@ type Settings struct {
 // Server serves clients. Its methods may be called from several goroutines.
 type Server struct {
 	Settings
-	clients *clients
-	rooms   *rooms
-	doors   *doors
-	handler http.Handler
-	wg      sync.WaitGroup
+	clients  *clients
+	rooms    *rooms
+	doors    *doors
+	recorder *recorder
+	handler  http.Handler
+	wg       sync.WaitGroup
 
 	ctx context.Context // of everything that outlives a request; ends with Serve
 	end context.CancelCauseFunc
-
-	recording sync.Mutex // held by who records digests
 
 	mu        sync.Mutex
 	backups   map[string]*backup   // being made, by token
@@ -102,7 +101,7 @@ func New(ctx context.Context, s Settings) (*Server, error) {
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	v := &Server{Settings: s, rooms: newRooms(s.Transfers), doors: newDoors(), backups: map[string]*backup{}, transfers: map[string]*transfer{}}
+	v := &Server{Settings: s, rooms: newRooms(s.Transfers), doors: newDoors(), recorder: newRecorder(), backups: map[string]*backup{}, transfers: map[string]*transfer{}}
 	v.clients = newClients(s.ClientsDir, s.Log)
 	v.handler = v.routes()
 	v.ctx, v.end = context.WithCancelCause(context.Background())

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"os"
 	"path"
+	"path/filepath"
 
 	"b1000/internal/rsync"
 	"b1000/internal/store"
@@ -118,6 +119,7 @@ func (s *Server) remove(c *call) error {
 	if err != nil {
 		return err
 	}
+	s.recorder.drop(filepath.Join(s.root(c.client), e.Dir))
 	if err := c.store.Delete(c.r.Context(), e); err != nil {
 		return err
 	}

@@ -1,9 +1,11 @@
 package storage
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -32,8 +34,12 @@ func (s *Server) verify(c *call) error {
 	}
 	done := make(chan result, 1)
 	go func() {
-		s.recording.Lock() // both write to the log of digests
-		defer s.recording.Unlock()
+		unlock, err := s.recorder.lock(c.r.Context(), filepath.Join(s.root(c.client), e.Job))
+		if err != nil {
+			done <- result{err: err}
+			return
+		}
+		defer unlock()
 		found, err := store.Verify(c.r.Context(), c.store, e, func(n int) { read.Add(int64(n)) })
 		done <- result{found, err}
 	}()
@@ -63,16 +69,19 @@ func (s *Server) verify(c *call) error {
 // memory. One backup after the other; a server that is stopped meanwhile does it
 // with the next backup that shares these files, or when they are verified.
 func (s *Server) record(c *client, st store.Store, id, dir string) {
+	job := filepath.Join(s.root(c), firstOf(dir))
+	me := s.recorder.enter(s.ctx, filepath.Join(s.root(c), dir))
 	s.wg.Go(func() {
-		s.recording.Lock()
-		defer s.recording.Unlock()
-		list, err := st.List(s.ctx, firstOf(dir))
-		for _, e := range list {
-			if e.Dir == dir && err == nil && s.ctx.Err() == nil {
-				err = store.Record(s.ctx, st, e)
+		err := s.recorder.record(me, job, func(ctx context.Context) error {
+			list, err := st.List(ctx, firstOf(dir))
+			for _, e := range list {
+				if e.Dir == dir && err == nil {
+					err = store.Record(ctx, st, e)
+				}
 			}
-		}
-		if err != nil && s.ctx.Err() == nil {
+			return err
+		})
+		if err != nil {
 			s.Log.Warn(fmt.Sprintf("%s: backup %s: its digests are not recorded: %v", c.name, id, err))
 		}
 	})

@@ -85,11 +85,17 @@ func Record(ctx context.Context, s Store, e Entry) error {
 }
 
 func (s *local) digest(ctx context.Context, e Entry, o digest.Options) (v Verified, err error) {
-	log, err := digest.Open(s.abs(path.Join(e.Job, digestLog)))
+	job := s.abs(e.Job)
+	log, err := digest.Open(filepath.Join(job, digestLog))
 	if err != nil {
 		return v, err
 	}
 	defer log.Close()
+	defer func() { // the last backup may have been deleted meanwhile, by who did not find the log yet
+		if s.dropDigests(job) {
+			_ = os.Remove(job)
+		}
+	}()
 	o.Tree = s.abs(e.Dir)
 	r, err := digest.Check(ctx, log, o)
 	v = Verified{Files: r.Read, Bytes: r.Bytes, Fresh: r.Fresh, Damaged: r.Damaged, Damage: r.Damage}
@@ -99,11 +105,12 @@ func (s *local) digest(ctx context.Context, e Entry, o digest.Options) (v Verifi
 	return v, err
 }
 
-// dropDigests removes the log of a job that has nothing else left.
-func (s *local) dropDigests(job string) {
-	if list, err := os.ReadDir(job); err == nil && len(list) == 1 && list[0].Name() == digestLog {
-		_ = os.Remove(filepath.Join(job, digestLog))
-	}
+// dropDigests removes the log of a job that has nothing else left, and reports
+// whether it did. Who deletes the last backup and who writes to the log both call
+// it when they are done: the later of them finds the log alone.
+func (s *local) dropDigests(job string) bool {
+	list, err := os.ReadDir(job)
+	return err == nil && len(list) == 1 && list[0].Name() == digestLog && os.Remove(filepath.Join(job, digestLog)) == nil
 }
 
 // digestsName is the list of digests of a backup where no log can be kept.
