@@ -17,15 +17,24 @@ import (
 	"b1000/internal/systemd"
 )
 
-// storageSocket is FileDescriptorName= of b1000-storage.socket.
-const storageSocket = "storage"
+// FileDescriptorName= of b1000-storage.socket and b1000-storage-status.socket.
+const (
+	storageSocket = "storage"
+	statusSocket  = "status"
+)
 
 // storage serves [storage].
 func (p program) storage(ctx context.Context, cfg string) error {
-	listener, err := systemd.Listener(p.getenv, os.Getpid(), storageSocket)
+	sockets, err := systemd.Listeners(p.getenv, os.Getpid(), storageSocket, statusSocket)
 	if err != nil {
 		return err
 	}
+	served := false
+	defer func() {
+		if !served {
+			refuse(sockets[storageSocket])
+		}
+	}()
 	h, section, err := p.storageSection(cfg)
 	if err != nil {
 		return fmt.Errorf("%w: %w", errUsage, err)
@@ -51,12 +60,20 @@ func (p program) storage(ctx context.Context, cfg string) error {
 	if err != nil {
 		return fmt.Errorf("%w: [storage] %w", errUsage, err)
 	}
-	if listener == nil {
-		var l net.ListenConfig
-		address := net.JoinHostPort(section.Text("address"), strconv.Itoa(section.Int("port")))
-		if listener, err = l.Listen(ctx, "tcp", address); err != nil {
-			return fmt.Errorf("[storage] %w", err)
+	listener, err := listenAt(ctx, sockets[storageSocket], section.Text("address"), section.Int("port"), log)
+	if err != nil {
+		return err
+	}
+	served = true
+	status := sockets[statusSocket]
+	if status != nil || len(sockets) == 0 {
+		if status, err = listenAt(ctx, status, section.Text("status_address"), section.Int("status_port"), log); err != nil {
+			listener.Close()
+			return err
 		}
+		web := server.StatusServer()
+		go func() { _ = web.Serve(status) }() // until it is closed
+		defer web.Close()
 	}
 	stopWatchdog := watchdog(notify, systemd.WatchdogEvery(p.getenv, os.Getpid()))
 	defer stopWatchdog()
@@ -64,6 +81,24 @@ func (p program) storage(ctx context.Context, cfg string) error {
 	notify.Ready()
 	defer context.AfterFunc(ctx, notify.Stopping)()
 	return server.Serve(ctx, listener)
+}
+
+// listenAt is the socket that the service manager has opened, which need not be
+// where the configuration says, or one that is opened now.
+func listenAt(ctx context.Context, given net.Listener, host string, port int, log *slog.Logger) (net.Listener, error) {
+	address := net.JoinHostPort(host, strconv.Itoa(port))
+	if given == nil {
+		var l net.ListenConfig
+		opened, err := l.Listen(ctx, "tcp", address)
+		if err != nil {
+			return nil, fmt.Errorf("[storage] %w", err)
+		}
+		return opened, nil
+	}
+	if _, is, err := net.SplitHostPort(given.Addr().String()); err == nil && is != strconv.Itoa(port) {
+		log.Warn(fmt.Sprintf("[storage] says %s, but the socket of systemd is at %v; that counts; systemctl edit its socket unit to change it", address, given.Addr()))
+	}
+	return given, nil
 }
 
 // storageSection is [storage], which has to be there and in order.

@@ -109,6 +109,9 @@ func (i *Identity) current() loaded {
 	return i.loaded
 }
 
+// Certificate is this end's own; nil where it cannot be told.
+func (i *Identity) Certificate() *x509.Certificate { return i.current().cert.Leaf }
+
 // Server are the settings of the end that is connected to. It admits peers whose
 // certificate comes from the authority and bears one of the names; no names
 // admit nobody.

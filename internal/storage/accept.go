@@ -72,6 +72,13 @@ type peer struct {
 	cert  *x509.Certificate
 	first *bufio.Reader // holds what was read to find out what is spoken
 	gone  func()        // counts it out
+	count *traffic
+}
+
+func (p *peer) Write(b []byte) (int, error) {
+	n, err := p.Conn.Write(b)
+	p.count.sent.Add(int64(n))
+	return n, err
 }
 
 // Close ends the connection.
@@ -86,13 +93,16 @@ func (p *peer) Read(b []byte) (int, error) {
 	if p.first.Buffered() > 0 {
 		return p.first.Read(b)
 	}
-	return p.Conn.Read(b)
+	n, err := p.Conn.Read(b)
+	p.count.received.Add(int64(n))
+	return n, err
 }
 
 // meet finds out who a client is and what it speaks: HTTP, or the protocol of an
 // rsync daemon, whose client begins as well.
 func (s *Server) meet(conn net.Conn, served *queue) {
 	refused := func(err error) {
+		s.refused.Add(1)
 		if s.ctx.Err() == nil {
 			s.Log.Warn(fmt.Sprintf("%v: refused: %v", conn.RemoteAddr(), notTLS(mtls.Explain(err))))
 		}
@@ -147,7 +157,7 @@ func (s *Server) handshake(conn net.Conn) (*peer, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &peer{Conn: secured, cert: cert, first: bufio.NewReaderSize(secured, 512), gone: gone}, nil
+	return &peer{Conn: secured, cert: cert, first: bufio.NewReaderSize(secured, 512), gone: gone, count: s.trafficOf(who.name)}, nil
 }
 
 // notTLS is plainer where a client has not tried TLS at all.

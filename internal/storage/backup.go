@@ -288,6 +288,7 @@ func (s *Server) commit(c *call) error {
 	}
 	s.Log.Info(fmt.Sprintf("%s: has made backup %s of job %s: %d files, %d bytes, %s", b.client, m.ID, m.Job, m.Files, m.Bytes, where))
 	s.retain(c.client, c.store, store.KeyOf(&m))
+	s.stale(b.client)
 	s.record(c.client, c.store, m.ID, dir)
 	return c.say(wire.Committed{Location: dir})
 }

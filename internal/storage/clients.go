@@ -34,6 +34,7 @@ type clients struct {
 	mu    sync.Mutex
 	stamp string
 	list  []*client
+	bad   []string // what is wrong with files that admit nobody
 }
 
 func newClients(dir string, log *slog.Logger) *clients { return &clients{dir: dir, log: log} }
@@ -74,7 +75,7 @@ func (c *clients) current() []*client {
 	if stamp == c.stamp {
 		return c.list
 	}
-	c.stamp, c.list = stamp, nil
+	c.stamp, c.list, c.bad = stamp, nil, nil
 	if err != nil {
 		c.log.Error("nobody is admitted: clients_dir: " + err.Error())
 		return nil
@@ -88,6 +89,20 @@ func (c *clients) current() []*client {
 		c.log.Warn("nobody is admitted: " + c.dir + " holds no file of a client")
 	}
 	return c.list
+}
+
+// refuse notes what is wrong with a file.
+func (c *clients) refuse(text string) {
+	c.bad = append(c.bad, text)
+	c.log.Warn("not admitted: " + text)
+}
+
+// unusable says what is wrong with files that admit nobody.
+func (c *clients) unusable() []string {
+	c.current()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return append([]string{}, c.bad...)
 }
 
 // look finds what is there, and a stamp that differs when it has changed.
@@ -119,11 +134,11 @@ func (c *clients) look() (names []string, stamp string, err error) {
 func (c *clients) load(name string) *client {
 	s, problems, err := config.LoadClient(filepath.Join(c.dir, name))
 	if err != nil {
-		c.log.Warn("not admitted: " + err.Error())
+		c.refuse(err.Error())
 		return nil
 	}
 	for _, p := range problems {
-		c.log.Warn("not admitted: " + p.String())
+		c.refuse(p.String())
 	}
 	if len(problems) > 0 {
 		return nil

@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode"
 
@@ -63,6 +64,11 @@ type Server struct {
 	mu        sync.Mutex
 	backups   map[string]*backup   // being made, by token
 	transfers map[string]*transfer // by token
+	holdings  map[string]holding   // by client
+	traffic   map[string]*traffic  // by client
+
+	since   time.Time
+	refused atomic.Int64 // connections
 }
 
 // New checks the settings, and whether the rsync that is installed may be shown
@@ -101,7 +107,11 @@ func New(ctx context.Context, s Settings) (*Server, error) {
 	if err := os.MkdirAll(s.Dir, 0o700); err != nil {
 		return nil, err
 	}
-	v := &Server{Settings: s, rooms: newRooms(s.Transfers), doors: newDoors(), recorder: newRecorder(), backups: map[string]*backup{}, transfers: map[string]*transfer{}}
+	v := &Server{
+		Settings: s, rooms: newRooms(s.Transfers), doors: newDoors(), recorder: newRecorder(),
+		backups: map[string]*backup{}, transfers: map[string]*transfer{}, holdings: map[string]holding{}, traffic: map[string]*traffic{},
+	}
+	v.since = v.Now()
 	v.clients = newClients(s.ClientsDir, s.Log)
 	v.handler = v.routes()
 	v.ctx, v.end = context.WithCancelCause(context.Background())
@@ -115,6 +125,20 @@ func canBeServed(path string) error {
 		return fmt.Errorf("%q: has to be an absolute path without %%, ', \\, control characters, and white space at an end: rsync's configuration cannot hold them", path)
 	}
 	return nil
+}
+
+// traffic counts the bytes of a client.
+type traffic struct{ received, sent atomic.Int64 }
+
+func (s *Server) trafficOf(client string) *traffic {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.traffic[client]
+	if n == nil {
+		n = &traffic{}
+		s.traffic[client] = n
+	}
+	return n
 }
 
 // root is the directory of a client's backups.

@@ -2,6 +2,7 @@ package storage
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,11 +27,15 @@ func (s *Server) makeRoot(c *client) error {
 }
 
 // entries are a client's backups; none where it has never made one.
-func (s *Server) entries(c *call, job string) ([]store.Entry, error) {
-	if _, err := os.Stat(s.root(c.client)); errors.Is(err, fs.ErrNotExist) {
+func (s *Server) entries(ctx context.Context, c *client, job string) ([]store.Entry, error) {
+	if _, err := os.Stat(s.root(c)); errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
-	return c.store.List(c.r.Context(), job)
+	st, err := s.open(c)
+	if err != nil {
+		return nil, err
+	}
+	return st.List(ctx, job)
 }
 
 func entry(e store.Entry) wire.Entry {
@@ -45,7 +50,7 @@ func (s *Server) list(c *call) error {
 	if job != "" && !namePattern.MatchString(job) {
 		return c.say(wire.Entries{})
 	}
-	list, err := s.entries(c, job)
+	list, err := s.entries(c.r.Context(), c.client, job)
 	answer := wire.Entries{Entries: make([]wire.Entry, len(list))}
 	for i, e := range list {
 		answer.Entries[i] = entry(e)
@@ -61,7 +66,7 @@ func (s *Server) list(c *call) error {
 func (s *Server) find(c *call) (store.Entry, error) {
 	q := c.r.URL.Query()
 	dir := q.Get("dir")
-	list, err := s.entries(c, firstOf(dir))
+	list, err := s.entries(c.r.Context(), c.client, firstOf(dir))
 	for _, e := range list {
 		if e.Dir == dir && (!q.Has("id") || q.Get("id") == e.ID) {
 			return e, nil
@@ -123,6 +128,7 @@ func (s *Server) remove(c *call) error {
 	if err := c.store.Delete(c.r.Context(), e); err != nil {
 		return err
 	}
+	s.stale(c.client.name)
 	s.Log.Info(fmt.Sprintf("%s: has deleted backup %s of job %s", c.client.name, e.ID, e.Job))
 	return c.say(struct{}{})
 }

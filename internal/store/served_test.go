@@ -47,9 +47,15 @@ func startServer(dir string) (stop func(), err error) {
 		return nil, err
 	}
 	port := l.Addr().(*net.TCPAddr).Port
+	status, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, err
+	}
+	statusPort := status.Addr().(*net.TCPAddr).Port
 	l.Close()
+	status.Close()
 	server.url = fmt.Sprintf("b1000://localhost:%d", port)
-	cfg := fmt.Sprintf("[storage]\npath = %s/kept\naddress = 127.0.0.1\nport = %d\nmax_clients = 64\nclients_dir = %s/clients\ntls_cert = %s\ntls_key = %s\ntls_ca = %s\n", dir, port, dir, cert, key, server.ca.File)
+	cfg := fmt.Sprintf("[storage]\npath = %s/kept\naddress = 127.0.0.1\nport = %d\nstatus_port = %d\nmax_clients = 64\nclients_dir = %s/clients\ntls_cert = %s\ntls_key = %s\ntls_ca = %s\n", dir, port, statusPort, dir, cert, key, server.ca.File)
 	if err := os.WriteFile(dir+"/b1000.cfg", []byte(cfg), 0o600); err != nil {
 		return nil, err
 	}

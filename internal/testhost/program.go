@@ -51,6 +51,8 @@ func installedAt(name string) string {
 		return "/usr/lib/systemd/system-generators/" + name
 	case strings.HasSuffix(name, ".tmpfiles"):
 		return "/usr/lib/tmpfiles.d/" + strings.TrimSuffix(name, ".tmpfiles") + ".conf"
+	case strings.HasSuffix(name, ".sysusers"):
+		return "/usr/lib/sysusers.d/" + strings.TrimSuffix(name, ".sysusers") + ".conf"
 	case strings.HasSuffix(name, ".catalog"):
 		return "/usr/lib/systemd/catalog/" + name
 	case strings.Contains(name, "."):
