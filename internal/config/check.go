@@ -39,17 +39,19 @@ func (s *Section) check() {
 // checkOnce refuses an option that is given again with another value: the last
 // one counts, so that what the others say would be left out without a word.
 func (s *Section) checkOnce(option *Option) {
-	var lines []string
 	differ := false
 	last := s.Raw(option.Name)
 	for i := range s.values {
-		if v := &s.values[i]; v.name == option.Name {
-			lines = append(lines, strconv.Itoa(v.line))
-			differ = differ || v.value != last
-		}
+		differ = differ || s.values[i].name == option.Name && s.values[i].value != last
 	}
 	if !differ {
 		return
+	}
+	var lines []string
+	for i := range s.values {
+		if s.values[i].name == option.Name {
+			lines = append(lines, strconv.Itoa(s.values[i].line))
+		}
 	}
 	times := "twice"
 	if len(lines) > 2 {
@@ -139,12 +141,16 @@ func (s *Section) noRuntime(option *Option) map[string]string {
 	if !option.Late {
 		return nil
 	}
+	return anyRuntime
+}
+
+var anyRuntime = func() map[string]string {
 	values := map[string]string{}
 	for _, name := range RuntimeNames() {
 		values[name] = "x"
 	}
 	return values
-}
+}()
 
 // runtimeDependent reports whether the value depends on what is known only while
 // the job runs: run-time names and the output of commands.
