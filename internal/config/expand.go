@@ -101,6 +101,7 @@ type expansion struct {
 func (e *expansion) expand(text string, path []string) (string, error) {
 	var out strings.Builder
 	var errs []error
+	out.Grow(2 * len(text))
 	for begin, end := reference(text); begin >= 0; begin, end = reference(text) {
 		out.WriteString(text[:begin])
 		if name := text[begin+1 : end]; name == "$" {
@@ -148,6 +149,9 @@ func (e *expansion) resolve(ref string, path []string) (string, error) {
 	}
 	if e.left--; e.left < 0 {
 		return "", nil
+	}
+	if strings.IndexByte(text, '$') < 0 {
+		return text, nil
 	}
 	return e.expand(text, append(slices.Clone(path), name))
 }

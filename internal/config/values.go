@@ -125,6 +125,9 @@ func ParseBool(s string) (bool, error) {
 // itself away and is left standing before anything else, so that \* reaches
 // globs and rsync as a star that is meant.
 func Words(s string) ([]string, error) {
+	if !strings.ContainsAny(s, `\'"`) {
+		return strings.FieldsFunc(s, func(r rune) bool { return r == ' ' || r == '\t' || r == '\n' || r == '\r' }), nil
+	}
 	var words []string
 	var word strings.Builder
 	var quote byte
