@@ -13,6 +13,7 @@ var jobOptions = []Option{
 	{Name: "master_instance", Kind: Name, In: "push", Dynamic: true, Late: true, Doc: "instance that the data really belongs to"},
 	{Name: "pre", Kind: Script, In: "push passive", Late: true, Doc: "command run before the copies; its failure ends the run"},
 	{Name: "post", Kind: Script, In: "push passive", Late: true, Doc: "command run after the copies"},
+	{Name: "before_commit", Kind: Script, In: "push", Late: true, Doc: "command run when all is stored and before it counts; its failure discards the backup"},
 	{Name: "on_failure", Kind: Script, Late: true, Doc: "command run when the run has failed"},
 	{Name: "include", Kind: WordList, In: stored, Need: "pull", Late: true, Doc: "files and directories to store; globs are expanded after pre"},
 	{Name: "exclude", Kind: WordList, In: stored, Late: true, Doc: "patterns of rsync for what is left out"},

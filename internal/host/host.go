@@ -72,7 +72,7 @@ func (h *Host) Store(d *config.Dest) (store.Store, error) {
 	}
 	return store.Open(store.Settings{
 		Name: d.Name, Path: d.Path, PasswordFile: os.ExpandEnv(d.PasswordFile), Password: d.Password, Compress: d.Compress,
-		Helper: beside("b1000d"), BWLimit: d.BWLimit, Split: d.Split, Extra: d.RsyncOptions, Host: h.Name,
+		Helper: beside("b1000d"), BWLimit: d.BWLimit, Split: d.Split, Extra: d.RsyncOptions, Host: h.Name, SpoolDir: h.Config.Global.StatusDir,
 		TLS: mtls.Files{Cert: os.ExpandEnv(d.TLSCert), Key: os.ExpandEnv(d.TLSKey), CA: os.ExpandEnv(d.TLSCA)}, Repository: d.Repository, EnvironmentFile: os.ExpandEnv(d.EnvironmentFile),
 	})
 }
@@ -132,8 +132,10 @@ func (h *Host) bare(j *config.Job, instance string, start time.Time) *plan.Run {
 
 // supported refuses what this version would leave out of a backup.
 func supported(p *plan.Run) error {
-	if len(p.Streams) > 0 || p.ReadAllFIFOs || len(p.ReadFIFO) > 0 {
-		return fmt.Errorf("job %q: streams and FIFOs are not supported by this version; nothing is backed up", p.Job)
+	for _, s := range p.Streams {
+		if s.Type != "command" {
+			return fmt.Errorf("job %q: stream %q: type %s is not supported by this version; nothing is backed up", p.Job, s.Name, s.Type)
+		}
 	}
 	return nil
 }
@@ -173,6 +175,7 @@ func (h *Host) Runner(log *slog.Logger) *run.Runner {
 		Reports: func(p *plan.Run) run.Reporter { return delivery.New(p.Reports, h.State, log) },
 		Answers: func(p *plan.Run) run.Answers { return newAnswers(p) },
 		Client:  func(p *plan.Run) run.Client { return h.newClient(p) },
+		Streams: h.streams,
 		Log:     log, Now: time.Now, Program: "b1000 " + Version,
 	}
 	h.measure(r)

@@ -208,9 +208,9 @@ func warnings(r *report.Run) []string {
 
 // Supports says what of a job this version cannot do; nil for nothing.
 func (h *Host) Supports(j *config.Job) error {
-	p := &plan.Run{Job: j.Name, Direction: j.Direction, ReadAllFIFOs: j.ReadAllFIFOs, Streams: make([]plan.Stream, len(j.Streams))}
-	if j.Has("read_fifo") {
-		p.ReadFIFO = []string{j.Raw("read_fifo")}
+	p := &plan.Run{Job: j.Name, Direction: j.Direction}
+	for _, s := range j.Streams {
+		p.Streams = append(p.Streams, plan.Stream{Name: s.Name, Type: s.Text("type")})
 	}
 	return supported(p)
 }

@@ -58,6 +58,7 @@ type Run struct {
 	Start                      time.Time // local, to the second
 
 	Pre, Post, OnFailure string // for sh -c; empty for none
+	BeforeCommit         string // likewise
 	Include, Exclude     []string
 	ExcludeRegex         []string // each compiles
 	RequireMount         []string

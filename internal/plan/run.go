@@ -93,7 +93,7 @@ func (r *Run) resolveTexts(ctx context.Context, v *values) (err error) {
 	for _, o := range []struct {
 		key string
 		to  *string
-	}{{"pre", &r.Pre}, {"post", &r.Post}, {"on_failure", &r.OnFailure}, {"report_source", &r.ReportSource}} {
+	}{{"pre", &r.Pre}, {"post", &r.Post}, {"before_commit", &r.BeforeCommit}, {"on_failure", &r.OnFailure}, {"report_source", &r.ReportSource}} {
 		if *o.to, err = v.text(ctx, o.key); err != nil {
 			return err
 		}

@@ -27,6 +27,7 @@ type Command struct {
 	Stdout func(line string) // nil: thrown away; called from one goroutine
 	Output io.Writer         // instead of Stdout: gets standard output as it is
 	Stderr func(line string) // nil: thrown away, but for the end that errors carry
+	Pipe   *os.File          // instead of either: is standard output itself; the caller closes it
 
 	// Files are inherited as descriptors 3, 4 …, so that a lock on one of them
 	// lasts as long as the command and its children.
@@ -154,6 +155,9 @@ func (c Command) build(ctx context.Context) (*exec.Cmd, *lines, *lines) {
 	cmd.Stdout, cmd.Stderr = out, errs
 	if c.Output != nil {
 		cmd.Stdout = &counted{to: c.Output, seen: &out.seen}
+	}
+	if c.Pipe != nil {
+		cmd.Stdout = c.Pipe
 	}
 	// The command itself is killed by Wait after WaitDelay, the rest of its
 	// group by endGroup.

@@ -9,11 +9,12 @@ import (
 	"b1000/internal/process"
 )
 
-// rsync's statuses for files that could not be copied, and for source files
-// that vanished on the way.
+// rsync's statuses for what the other side refuses, for files that could not be
+// copied, and for source files that vanished on the way.
 const (
-	exitPartial  = 23
-	exitVanished = 24
+	exitUnsupported = 4
+	exitPartial     = 23
+	exitVanished    = 24
 )
 
 // exits holds a sentence for each exit status of rsync(1), EXIT VALUES, said as

@@ -30,6 +30,7 @@ type Options struct {
 	IgnoreExisting          bool
 	Delete                  bool
 	DryRun                  bool
+	Append                  bool // only what a file has grown by is sent, and written behind what is there
 
 	Remote       bool // the other end is another machine: keep partial files, watch the connection
 	Daemon       bool // the other end is a daemon: limit the time to connect
@@ -95,7 +96,9 @@ func (o Options) args() []string {
 	for _, e := range o.Exclude {
 		add(true, "--exclude="+e)
 	}
-	add(o.Remote, ioTimeout, "--partial-dir="+PartialDir)
+	add(o.Remote, ioTimeout)
+	add(o.Remote && !o.Append, "--partial-dir="+PartialDir) // rsync refuses the two together
+	add(o.Append, "--append")
 	add(o.Daemon, connectTimeout)
 	add(o.PasswordFile != "", "--password-file="+o.PasswordFile)
 	add(o.PasswordFile == "" && o.Password != "", "--password-file=-")

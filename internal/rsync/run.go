@@ -35,6 +35,7 @@ type Result struct {
 	Bytes    int64    // sum of their sizes
 	Sent     int64    // bytes written to the connection (locally: to the other process)
 	Literal  int64    // bytes of file content that had to be copied
+	Matched  int64    // bytes of file content that the other side had in an older file
 	Created  int64    // new entries, as --stats counts them (directories too)
 	Vanished []string // the first source files that vanished on the way
 	Warnings []string // other lines that say what was not done
@@ -153,10 +154,12 @@ func (o *output) figure(l string) bool {
 		o.result.Bytes = n
 	case "Literal data":
 		o.result.Literal = n
+	case "Matched data":
+		o.result.Matched = n
 	case "Total bytes sent":
 		o.result.Sent = n
 	case "Number of deleted files", "Number of regular files transferred", "Total transferred file size",
-		"Matched data", "File list size", "File list generation time", "File list transfer time", "Total bytes received":
+		"File list size", "File list generation time", "File list transfer time", "Total bytes received":
 	default:
 		return false
 	}

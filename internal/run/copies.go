@@ -22,6 +22,9 @@ func (t *task) copies(ctx context.Context) error {
 	if err != nil {
 		return t.failAll(err)
 	}
+	if t.inRounds() {
+		return t.rounds(ctx, sources)
+	}
 	var (
 		wg   sync.WaitGroup
 		errs = make([]error, len(t.plan.Copies))
@@ -69,6 +72,7 @@ type work struct {
 	backup  store.Backup
 	tries   int
 	err     error // of the last attempt
+	round   round // of a run in rounds: the attempt under way
 }
 
 // untilDone tries until the copy is done or no try is left.
@@ -99,16 +103,26 @@ func (w *work) once(ctx context.Context) (again bool) {
 		w.fail(fmt.Errorf("copy to %s: %w", w.copy.Dest.Name, context.Cause(ctx)), false)
 		return false
 	}
+	w.start()
+	res, where, err := w.attempt(ctx)
+	return w.settle(ctx, res, where, err)
+}
+
+// start notes that an attempt begins.
+func (w *work) start() {
 	w.tries++
-	log := w.log.With("destination", w.copy.Dest.Name)
 	w.live.copy(w.index, func(c *report.Copy) {
 		c.Status, c.Attempts, c.Error, c.Warnings = report.CopyCopying, w.tries, "", nil
 		if c.Start.IsZero() {
 			c.Start = w.Now()
 		}
 	})
-	log.Info(fmt.Sprintf("copying to %s: %s", w.copy.Dest.Name, w.copy.Dest.Place()))
-	res, where, err := w.attempt(ctx)
+	w.log.With("destination", w.copy.Dest.Name).Info(fmt.Sprintf("copying to %s: %s", w.copy.Dest.Name, w.copy.Dest.Place()))
+}
+
+// settle notes how an attempt ended, and tells whether there is to be another.
+func (w *work) settle(ctx context.Context, res store.Result, where string, err error) (again bool) {
+	log := w.log.With("destination", w.copy.Dest.Name)
 	if err == nil {
 		w.err = nil
 		w.live.copy(w.index, func(c *report.Copy) {
@@ -123,7 +137,7 @@ func (w *work) once(ctx context.Context) (again bool) {
 		return false
 	}
 	err = fmt.Errorf("copy to %s: %w", w.copy.Dest.Name, err)
-	again = ctx.Err() == nil && w.tries <= w.plan.CopyRetries && !store.Hopeless(err) && !errors.Is(err, errGivenUp)
+	again = ctx.Err() == nil && w.tries <= w.plan.CopyRetries && !store.Hopeless(err) && !errors.Is(err, errGivenUp) && !errors.Is(err, errDiscarded)
 	w.fail(err, again)
 	if again {
 		log.Warn(fmt.Sprintf("%v; trying again in %v (%d of %d)", err, w.plan.CopyRetryMinSleep, w.tries, w.plan.CopyRetries))
@@ -154,21 +168,9 @@ func (w *work) attempt(ctx context.Context) (res store.Result, where string, err
 		}
 		defer slot.Close()
 	}
-	if w.backup == nil {
-		s, err := w.Open(w.copy)
-		if err != nil {
-			return res, "", err
-		}
-		var done *store.CommittedError
-		w.backup, err = s.Begin(ctx, w.target())
-		if errors.As(err, &done) && w.resumed { // the run was killed right after its commit
-			m := done.Entry.Manifest
-			return store.Result{Files: m.Files, Bytes: m.Bytes, Sent: m.BytesSent, Warnings: m.Warnings}, done.Entry.Location, nil
-		}
-		if err != nil {
-			w.backup = nil
-			return res, "", err
-		}
+	done, err := w.begin(ctx)
+	if err != nil || done != nil {
+		return w.found(done, err)
 	}
 	tree, end := w.tree()
 	defer func() { end(err) }()
@@ -185,6 +187,37 @@ func (w *work) attempt(ctx context.Context) (res store.Result, where string, err
 	m.End, m.Files, m.Bytes, m.BytesSent, m.Warnings = w.Now(), res.Files, res.Bytes, res.Sent, res.Warnings
 	where, err = w.backup.Commit(ctx, m)
 	return res, where, err
+}
+
+// begin begins the backup, where that is not done. A run that was killed right
+// after its commit finds what it has made.
+func (w *work) begin(ctx context.Context) (made *store.Entry, err error) {
+	if w.backup != nil {
+		return nil, nil
+	}
+	s, err := w.Open(w.copy)
+	if err != nil {
+		return nil, err
+	}
+	var done *store.CommittedError
+	b, err := s.Begin(ctx, w.target())
+	switch {
+	case errors.As(err, &done) && w.resumed:
+		return &done.Entry, nil
+	case err != nil:
+		return nil, err
+	}
+	w.backup = b
+	return nil, nil
+}
+
+// found is what an attempt amounts to that found its backup made.
+func (w *work) found(made *store.Entry, err error) (store.Result, string, error) {
+	if err != nil {
+		return store.Result{}, "", err
+	}
+	m := made.Manifest
+	return store.Result{Files: m.Files, Bytes: m.Bytes, Sent: m.BytesSent, Warnings: m.Warnings}, made.Location, nil
 }
 
 func (w *work) close() {
@@ -206,12 +239,12 @@ func (w *work) manifest() report.Manifest {
 	return report.Manifest{
 		Version: report.ManifestVersion, ID: p.ID(), Job: p.Job, Instance: p.Instance, Host: p.Host,
 		MasterHost: p.MasterHost, MasterInstance: p.MasterInstance, Type: p.Type, Start: p.Start,
-		Include: w.sources, Relative: p.Relative, Program: w.Program,
+		Include: w.sources, Relative: p.Relative, Program: w.Program, Streams: w.round.expected,
 	}
 }
 
-// tree is what the copy consists of.
-func (w *work) tree() (store.Tree, func(error)) {
+// rules are what belongs to the copy's tree.
+func (w *work) rules() store.Tree {
 	p := w.plan
 	t := store.Tree{
 		Sources: w.sources, Exclude: w.copy.Exclude, Relative: p.Relative, OneFS: p.OneFileSystem,
@@ -222,6 +255,13 @@ func (w *work) tree() (store.Tree, func(error)) {
 	for _, re := range p.ExcludeRegex {
 		t.ExcludeRegex = append(t.ExcludeRegex, regexp.MustCompile(re))
 	}
+	return t
+}
+
+// tree is what the copy consists of, beside its streams, which count as files.
+func (w *work) tree() (store.Tree, func(error)) {
+	p, t := w.plan, w.rules()
+	t.Without, t.MinFiles = w.round.without, max(0, t.MinFiles-int64(len(w.round.expected)))
 	if w.client != nil {
 		t.Sources = nil
 		for _, names := range p.Fetch {

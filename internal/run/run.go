@@ -17,6 +17,7 @@ import (
 	"b1000/internal/plan"
 	"b1000/internal/report"
 	"b1000/internal/store"
+	"b1000/internal/stream"
 )
 
 // Memory is what a host remembers from one run to the next.
@@ -44,6 +45,9 @@ type Runner struct {
 	// Answers and Client are needed by passive and pull runs only.
 	Answers func(*plan.Run) Answers
 	Client  func(*plan.Run) Client
+	// Streams returns where the streams of a run come from, in their order; it is
+	// asked for each reading. It is needed by runs that have some.
+	Streams func(context.Context, *plan.Run) ([]stream.Source, error)
 	// Turn, if not nil, is waited for by a pull run before it copies; waiting for
 	// a client needs none.
 	Turn    func(context.Context) (done func(), err error)
@@ -92,6 +96,7 @@ type task struct {
 	answers Answers // of a passive run
 	client  Client  // of a pull run
 	resumed bool
+	fifos   []string // that the run reads, as far as they are known
 
 	offer *Offer // what the client says; changed within live.change only
 
@@ -194,7 +199,7 @@ func (t *task) copyAndPost(ctx context.Context) error {
 	t.live.change(func(rep *report.Run) { rep.Step = report.StepCopying })
 	t.keep()
 	err := t.copies(ctx)
-	if err != nil && ctx.Err() == nil {
+	if err != nil && ctx.Err() == nil && !errors.Is(err, errDiscarded) {
 		telling(t.log, EventKept).Warn("copies are left to make: b1000 -c " + report.JobName(t.plan.Job, t.plan.Instance))
 		t.skip("post", t.plan.Post, "copies are left to make")
 		t.keep()
@@ -230,6 +235,7 @@ func (t *task) post(ctx context.Context, soFar error) error {
 		}
 	})()
 	t.logStep(report.StepPost)
+	t.release(soFar)
 	err := t.script(own, call{name: "post", command: t.plan.Post, limit: t.plan.PostTimeout, soFar: soFar})
 	t.live.change(func(rep *report.Run) { rep.Step = report.StepPost })
 	return err

@@ -36,7 +36,7 @@ func (b *localBackup) fetch(ctx context.Context, t Tree) (Result, error) {
 				return Result{}, err
 			}
 		}
-		b.tried = true
+		b.tried, b.ready = true, true
 		o.LinkDest, _ = b.bases()
 	}
 	if err := t.enoughThere(ctx, o); err != nil {

@@ -59,7 +59,7 @@ func (s *local) Begin(ctx context.Context, t Target) (Backup, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, err
 	}
-	b := &localBackup{store: s, target: t, folder: folder, tree: filepath.Join(folder, t.Base)}
+	b := &localBackup{store: s, target: t, folder: folder, tree: filepath.Join(folder, t.Base), old: streamsAt(list, t)}
 	if t.full() {
 		b.tree = filepath.Join(folder, partialPrefix+t.Base)
 		if t.HardLink {
@@ -80,9 +80,7 @@ func (s *local) Begin(ctx context.Context, t Target) (Backup, error) {
 		b.Close()
 		return nil, err
 	}
-	m := t.Manifest
-	m.State = report.Incomplete
-	if err := b.writeManifest(m); err != nil {
+	if err := b.writeManifest(planned(t.Manifest, b.old)); err != nil {
 		b.Close()
 		return nil, err
 	}

@@ -5,12 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -30,6 +30,9 @@ type localBackup struct {
 	left   []Entry // unfinished trees of earlier runs
 	aside  []string
 	tried  bool
+	ready  bool       // the tree is of this process, and what Stream stores may stay
+	once   sync.Mutex // held while that is found out
+	old    []report.Stream
 	lock   *os.File
 	disk   *os.File // opened before anything was written: it reports each error since, whoever else was told
 }
@@ -54,7 +57,7 @@ func (b *localBackup) Tree(ctx context.Context, t Tree) (Result, error) {
 			return Result{}, err
 		}
 	}
-	b.tried = true
+	b.tried, b.ready = true, true
 	bases, since := b.bases()
 	if len(bases) == 0 {
 		return b.copyAll(ctx, t)
@@ -136,7 +139,7 @@ func (b *localBackup) link(ctx context.Context, t Tree, bases []string, since []
 		Sources: snapshotSources(t), Bases: bases, BaseTimes: since, Target: b.tree,
 		HardLinks: t.HardLinks, ACLs: t.ACLs, XAttrs: t.XAttrs, Rest: rest,
 	}
-	if len(t.ExcludeRegex) > 0 {
+	if len(t.ExcludeRegex) > 0 || len(t.Without) > 0 {
 		o.Skip = t.skip
 	}
 	if b.last != nil && t.Hooks.Progress != nil {
@@ -179,14 +182,13 @@ func (b *localBackup) copyRest(ctx context.Context, t Tree, list string, bytes i
 	return err
 }
 
-func (b *localBackup) Stream(context.Context, Stream, io.Reader) (report.Stream, error) {
-	return report.Stream{}, errStreams
-}
-
 // Commit makes the backup exist: first the manifest, then everything reaches
 // the disk, then the name. A crash before the name leaves an incomplete one.
 func (b *localBackup) Commit(_ context.Context, m report.Manifest) (string, error) {
 	m.State = report.Complete
+	if err := b.tidy(m); err != nil {
+		return "", err
+	}
 	if err := unix.Syncfs(int(b.disk.Fd())); err != nil {
 		return "", fmt.Errorf("flush %s: %w", b.tree, err)
 	}

@@ -2,10 +2,10 @@ package store
 
 import (
 	"context"
-	"io"
 	"path"
 	"slices"
 	"strings"
+	"sync"
 
 	"b1000/internal/report"
 	"b1000/internal/rsync"
@@ -13,16 +13,19 @@ import (
 
 // remoteBackup is a backup that is being sent to a remote store.
 type remoteBackup struct {
-	store    *remote
-	target   Target
-	base     string // the name that it would have if no other had it
-	folder   string // job/day
-	name     string // of the tree in folder while it is written
-	linkDest []string
-	resumed  bool    // something of it is in the tree already
-	tried    bool    // by this program
-	before   []Entry // trees of earlier attempts, of no use once this one is complete
-	weak     bool    // owners are not kept
+	store     *remote
+	target    Target
+	base      string // the name that it would have if no other had it
+	folder    string // job/day
+	name      string // of the tree in folder while it is written
+	linkDest  []string
+	resumed   bool // something of it is in the tree already
+	tried     bool // by this program
+	streamed  bool // something of a stream is in the tree, or was
+	streaming sync.Mutex
+	old       []report.Stream
+	before    []Entry // trees of earlier attempts, of no use once this one is complete
+	weak      bool    // owners are not kept
 }
 
 // relative is the path of another backup as --link-dest wants it: from the
@@ -54,7 +57,8 @@ func (b *remoteBackup) place(ctx context.Context, list []Entry) error {
 			b.before = append(b.before, e)
 		}
 	}
-	afresh := len(bases) > 0
+	// A stream of an earlier attempt must not become part of this one.
+	afresh := len(bases) > 0 || b.target.full() && slices.ContainsFunc(b.before, hasStreams)
 	if !afresh {
 		b.resumed, b.before = len(b.before) > 0, nil
 	}
@@ -69,8 +73,8 @@ func (b *remoteBackup) place(ctx context.Context, list []Entry) error {
 	for _, e := range append(bases, b.before...) {
 		b.linkDest = append(b.linkDest, b.relative(e.Dir))
 	}
-	m.State = report.Incomplete
-	return b.putManifest(ctx, m)
+	b.old, b.streamed = streamsAt(list, b.target), false
+	return b.putManifest(ctx, planned(m, b.old))
 }
 
 // Tree copies with rsync. What it finds in the tree is its own.
@@ -78,7 +82,7 @@ func (b *remoteBackup) Tree(ctx context.Context, t Tree) (Result, error) {
 	if len(t.Fetch) > 0 {
 		return Result{}, errFetch
 	}
-	if b.tried && len(b.linkDest) > 0 {
+	if b.tried && (len(b.linkDest) > 0 || b.streamed) {
 		list, err := b.store.List(ctx, b.target.Job)
 		if err == nil {
 			err = b.place(ctx, list)
@@ -134,15 +138,14 @@ func (b *remoteBackup) putManifest(ctx context.Context, m report.Manifest) error
 	return b.store.putManifest(ctx, b.folder, b.target.Base, m)
 }
 
-func (b *remoteBackup) Stream(context.Context, Stream, io.Reader) (report.Stream, error) {
-	return report.Stream{}, errStreams
-}
-
 // Commit uploads the manifest that says complete: the last thing sent. Over ssh
 // the tree gets its name after it, and the other host's disk is flushed before.
 func (b *remoteBackup) Commit(ctx context.Context, m report.Manifest) (string, error) {
 	m.State = report.Complete
 	final := path.Join(b.folder, b.target.Base)
+	if err := b.tidy(ctx, m); err != nil {
+		return "", err
+	}
 	if s := b.store.ssh; s != nil {
 		if err := s.flush(ctx, b.store.Extra, path.Join(b.folder, b.name)); err != nil {
 			return "", err

@@ -49,8 +49,11 @@ func (t Tree) without(dir string) Tree {
 	return t
 }
 
-// skip reports whether a pattern of exclude_regex matches a path.
+// skip reports whether a path is left out: by itself, or by exclude_regex.
 func (t Tree) skip(p string) bool {
+	if slices.Contains(t.Without, p) {
+		return true
+	}
 	for _, re := range t.ExcludeRegex {
 		if re.MatchString(p) {
 			return true
@@ -62,6 +65,25 @@ func (t Tree) skip(p string) bool {
 // rules sets the part of o that decides what belongs to the backup.
 func (t Tree) rules(o *rsync.Options) {
 	o.Sources, o.Exclude, o.Relative, o.OneFileSystem = t.Sources, t.Exclude, t.Relative, t.OneFS
+	for _, p := range t.Without {
+		if name, ok := t.stored(p); ok {
+			o.Exclude = append(slices.Clip(o.Exclude), escape("/"+name))
+		}
+	}
+}
+
+// stored is the name within the backup of a path of this machine, if one of the
+// sources holds it.
+func (t Tree) stored(p string) (name string, ok bool) {
+	for _, s := range t.Sources {
+		if p == s {
+			return t.nameIn(s), true
+		}
+		if below, ok := strings.CutPrefix(p, strings.TrimSuffix(s, "/")+"/"); ok {
+			return path.Join(t.nameIn(s), below), true
+		}
+	}
+	return "", false
 }
 
 // longestLine is the longest line of --files-from that rsync reads whole.

@@ -6,10 +6,6 @@ import (
 	"os"
 	"path"
 	"strings"
-
-	"github.com/mattn/go-shellwords"
-
-	"b1000/internal/process"
 )
 
 // sshHost runs the few commands that a store behind ssh needs beside rsync.
@@ -44,15 +40,7 @@ func (h *sshHost) shellOption(extra []string) []string {
 
 // run runs a script of ours on the host, with its arguments quoted.
 func (h *sshHost) run(ctx context.Context, extra []string, script string, args ...string) error {
-	argv, err := shellwords.Parse(h.shell(extra))
-	if err != nil || len(argv) == 0 {
-		return fmt.Errorf("remote shell %q: %w", h.shell(extra), err)
-	}
-	command := "sh -c " + quote(script) + " b1000"
-	for _, a := range args {
-		command += " " + quote(a)
-	}
-	err = process.Run(ctx, process.Command{Args: append(argv, h.login, command), Env: os.Environ(), Name: "ssh " + h.login})
+	err := h.command(ctx, extra, sshCommand{script: script, args: args})
 	if err != nil {
 		return fmt.Errorf("%w; the account needs a shell, or use an rsync daemon", err)
 	}

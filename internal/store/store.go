@@ -36,6 +36,7 @@ type Settings struct {
 	Extra        []string // further rsync options
 	Host         string   // this host, to know its own legacy backups
 	TempDir      string   // for short-lived files; "" the system's
+	SpoolDir     string   // for pieces of streams on their way, 128 MiB of each at most; "" TempDir
 
 	TLS             mtls.Files // of this host, for b1000://
 	Helper          string     // b1000d, which rsync connects by to b1000://; "" the one in PATH
@@ -106,6 +107,7 @@ type Tree struct {
 	Sources      []string // absolute, existing; each is stored under its last element, or its whole path with Relative
 	Fetch        []Fetch  // instead of Sources, what comes from another machine; only into a local store
 	Exclude      []string // rsync's patterns
+	Without      []string // absolute paths, each exactly: what is stored as a stream instead
 	ExcludeRegex []*regexp.Regexp
 	Relative     bool
 	OneFS        bool
@@ -123,6 +125,8 @@ type Tree struct {
 type Stream struct {
 	Name    string // within the backup, as "dump.sql" or "etc/queue"; its directories are made where missing
 	Mode    fs.FileMode
+	UID     int // owner, where owners are kept
+	GID     int
 	ModTime time.Time
 	BWLimit string
 	Stall   time.Duration // how long the place may take nothing; 0 for the store's own limit
@@ -201,9 +205,6 @@ func Busy(err error) bool {
 type CommittedError struct{ Entry Entry }
 
 func (e *CommittedError) Error() string { return e.Entry.Location + " is complete already" }
-
-// errStreams is returned where streams cannot be stored.
-var errStreams = errors.New("streams are not stored here by this version")
 
 // ErrTooFew is returned by Tree for a source with less files than MinFiles.
 var ErrTooFew = errors.New("has less files than min_files asks for")
