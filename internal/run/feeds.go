@@ -58,8 +58,10 @@ func (t *task) feeds(ctx context.Context, todo []*work) (all []*feed, err error)
 
 // command is the stream of a command.
 func (t *task) command(s stream.Source) *feed {
-	s.Program = cmp.Or(s.Program, filepath.Base(s.Args[0]))
-	s.Args = append(niceCommand(t.plan), s.Args...)
+	if len(s.Args) > 0 {
+		s.Program = cmp.Or(s.Program, filepath.Base(s.Args[0]))
+		s.Args = append(niceCommand(t.plan), s.Args...)
+	}
 	s.Env = append(t.environment(call{name: "pre"}), s.Env...)
 	if s.Line == nil {
 		s.Line = func(line string) { t.log.Info("[" + s.Name + "] " + line) }

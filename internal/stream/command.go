@@ -12,9 +12,8 @@ import (
 	"b1000/internal/process"
 )
 
-// output is the standard output of a command under way.
+// output is what a command or a function under way writes.
 type output struct {
-	ctx   context.Context
 	pipe  *os.File
 	stall time.Duration
 	stop  context.CancelCauseFunc
@@ -24,7 +23,7 @@ type output struct {
 	err    error         // of the command; set before done is closed
 }
 
-// start runs the command. Its end is seen from two sides: process.Run tells its
+// start runs the command or the function. Its end is seen from two sides: process.Run tells its
 // status, and the pipe tells that nobody can write any more. The stream is at
 // its end when both have.
 func start(ctx context.Context, cancel context.CancelCauseFunc, s Source, stall time.Duration) (io.ReadCloser, error) {
@@ -32,14 +31,19 @@ func start(ctx context.Context, cancel context.CancelCauseFunc, s Source, stall 
 	if err != nil {
 		return nil, err
 	}
-	o := &output{ctx: ctx, pipe: r, stall: stall, stop: cancel, done: make(chan struct{})}
-	c := process.Command{
-		Args: s.Args, Env: s.Env, Dir: s.Dir, Stdin: s.Stdin, Files: s.Files, Pipe: w, Stderr: s.Line, Grace: grace, Name: s.Program,
+	o := &output{pipe: r, stall: stall, stop: cancel, done: make(chan struct{})}
+	write := func() error { return s.Write(ctx, w) }
+	if s.Write == nil {
+		write = func() error {
+			return process.Run(ctx, process.Command{
+				Args: s.Args, Env: s.Env, Dir: s.Dir, Stdin: s.Stdin, Files: s.Files, Pipe: w, Stderr: s.Line, Grace: grace, Name: s.Program,
+			})
+		}
 	}
 	go func() {
 		defer close(o.done)
 		defer w.Close() // not before the command is over: so its status is known at the end of the pipe
-		if o.err = process.Run(ctx, c); o.err != nil {
+		if o.err = write(); o.err != nil {
 			o.failed.Store(true) // what a child of its still holds open is not worth waiting for
 			_ = r.SetReadDeadline(time.Now())
 		}

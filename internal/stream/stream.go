@@ -15,7 +15,7 @@ import (
 	"b1000/internal/process"
 )
 
-// Source is where a stream comes from: a command, or a FIFO.
+// Source is where a stream comes from: a command, a function, or a FIFO.
 type Source struct {
 	Name string // what it is stored as within a backup, such as "shop.sql"
 
@@ -26,7 +26,11 @@ type Source struct {
 	Stdin   io.Reader  // nil: nothing to read
 	Files   []*os.File // inherited as descriptors 3, 4 …
 
-	FIFO string // instead of a command: the path of one
+	// Write, instead of a command, writes the stream. It returns nil only when all
+	// of it is written and known to be good, and returns soon after ctx has ended.
+	Write func(ctx context.Context, w io.Writer) error
+
+	FIFO string // instead of either: the path of one
 
 	Compress   bool // by zstd; the name is the caller's business
 	AllowEmpty bool // nothing at all is a stream as well
@@ -54,7 +58,8 @@ const grace = 10 * time.Second
 
 // Open begins to read a source. Its Read returns io.EOF only when all is known
 // to be good: the command has ended with status 0 and everything that held its
-// output open is gone, or the writer of the FIFO has closed it. A source that
+// output open is gone, the function has returned nil, or the writer of the FIFO
+// has closed it. A source that
 // delivers nothing for stall (0: no limit) while somebody waits for it fails.
 //
 // The end of ctx ends the command; Read returns its cause then. Close, which has
