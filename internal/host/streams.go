@@ -10,15 +10,44 @@ import (
 )
 
 // streams are where the streams of a run come from.
-func (h *Host) streams(_ context.Context, p *plan.Run) (list []stream.Source, err error) {
+func (h *Host) streams(ctx context.Context, p *plan.Run) (list []stream.Source, err error) {
 	for _, s := range p.Streams {
 		if s.Type != "command" {
-			return nil, fmt.Errorf("stream %q: type %s is not supported by this version", s.Name, s.Type)
+			dumps, err := dumps(ctx, s)
+			if err != nil {
+				return nil, err
+			}
+			list = append(list, dumps...)
+			continue
 		}
 		list = append(list, stream.Source{
 			Name: StreamFile(s), Args: stream.Shell(s.Options["command"]), Program: "command",
 			Compress: s.Options["compress"] == "zstd", AllowEmpty: s.Section.Bool("allow_empty"), Timeout: s.Section.Duration("timeout"),
 		})
+	}
+	return list, nil
+}
+
+// dumps are the streams of one section that describes a database: one for each
+// database that is there now.
+func dumps(ctx context.Context, s plan.Stream) (list []stream.Source, err error) {
+	db, err := databaseOf(s.Name, s.Type, s.Options)
+	if err != nil {
+		return nil, err
+	}
+	found, err := db.Dumps(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("stream %q: %w", s.Name, err)
+	}
+	for _, d := range found {
+		source := stream.Source{
+			Name: d.Name, Write: d.Write, Program: s.Type, Compress: s.Options["compress"] == "zstd",
+			AllowEmpty: s.Section.Bool("allow_empty"), Timeout: s.Section.Duration("timeout"),
+		}
+		if source.Compress {
+			source.Name += stream.Suffix
+		}
+		list = append(list, source)
 	}
 	return list, nil
 }

@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -81,7 +82,12 @@ func streamOf(r *http.Request) (store.Stream, error) {
 	if !inside(name) || strings.HasSuffix(name, "/") {
 		return store.Stream{}, &refusal{status: http.StatusBadRequest, text: fmt.Sprintf("%q is not the name of something in a backup", name)}
 	}
-	return store.Stream{Name: name, Mode: fs.FileMode(mode), ModTime: at}, nil
+	uid, err := strconv.ParseUint(cmp.Or(q.Get("uid"), "0"), 10, 31)
+	gid, err2 := strconv.ParseUint(cmp.Or(q.Get("gid"), "0"), 10, 31)
+	if err != nil || err2 != nil {
+		return store.Stream{}, &refusal{status: http.StatusBadRequest, text: fmt.Sprintf("%q and %q are no owner", q.Get("uid"), q.Get("gid"))}
+	}
+	return store.Stream{Name: name, Mode: fs.FileMode(mode), UID: int(uid), GID: int(gid), ModTime: at}, nil
 }
 
 // stated reads a body that ends well only where its trailer says so, with the

@@ -159,7 +159,7 @@ func (b *localBackup) tidy(m report.Manifest) error {
 		}
 	}
 	for _, name := range stale(b.old, m) {
-		if err := tree.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := tree.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, unix.ENOTDIR) {
 			return fmt.Errorf("a stream that the backup has no more: %w", err)
 		}
 	}

@@ -23,7 +23,13 @@ type Place interface {
 	Lock() *os.File
 }
 
-func (b *localBackup) Dir() string    { return b.tree }
+func (b *localBackup) Dir() string {
+	b.once.Lock()
+	defer b.once.Unlock()
+	b.ready = true // who fills it by himself knows what is in there
+	return b.tree
+}
+
 func (b *localBackup) Used() bool     { return b.tried }
 func (b *localBackup) Lock() *os.File { return b.lock }
 
@@ -38,6 +44,9 @@ func (b *localBackup) Afresh() error {
 	if !b.target.full() {
 		return nil // it has one place for ever
 	}
+	b.once.Lock()
+	defer b.once.Unlock()
+	b.ready = true
 	if !b.tried {
 		b.tried = true
 		return nil

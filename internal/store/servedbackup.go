@@ -112,7 +112,8 @@ func (b *servedBackup) copyTo(ctx context.Context, at *transfer, t Tree) (Result
 func (b *servedBackup) Stream(ctx context.Context, s Stream, r io.Reader) (report.Stream, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	q := url.Values{"name": {s.Name}, "mode": {strconv.FormatUint(uint64(s.Mode), 8)}, "mtime": {s.ModTime.Format(time.RFC3339Nano)}}
+	q := url.Values{"name": {s.Name}, "mode": {strconv.FormatUint(uint64(s.Mode), 8)}, "mtime": {s.ModTime.Format(time.RFC3339Nano)},
+		"uid": {strconv.Itoa(s.UID)}, "gid": {strconv.Itoa(s.GID)}}
 	body := &summed{from: r, sum: sha256.New(), trailer: http.Header{wire.Good: nil}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, b.store.url(request{path: wire.Backup + b.token + wire.Stream, query: q}), io.NopCloser(body))
 	if err != nil {

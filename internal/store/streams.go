@@ -65,10 +65,11 @@ func stale(old []report.Stream, m report.Manifest) (names []string) {
 	return names
 }
 
-// streamsAt are the streams that were or should have been in a sync tree.
+// streamsAt are the streams that are or should have been in the tree already: of
+// the sync backup before, or of an earlier attempt at the same one.
 func streamsAt(list []Entry, t Target) (old []report.Stream) {
 	for _, e := range list {
-		if !t.full() && e.Day == "" && e.Base == t.Base && e.Manifest != nil {
+		if e.Day == t.Day && e.Base == t.Base && e.Manifest != nil && (!t.full() || e.ID == t.Manifest.ID) {
 			old = append(old, e.Manifest.Streams...)
 		}
 	}
