@@ -43,7 +43,7 @@ var streamOptions = []Option{
 	{Name: "restore_command", Kind: Script, Late: true, Doc: "command that takes the stored stream on standard input"},
 	{Name: "file", Kind: Text, Late: true, Doc: "name under which the stream is stored; that of the section where not set"},
 	{Name: "allow_empty", Kind: Bool, Default: "no", Doc: "take an empty stream for a good one"},
-	{Name: "compress", Kind: Enum, Values: "no zstd", Default: "no", Doc: "store the stream compressed, under a name that ends in .zst"},
+	{Name: "compress", Kind: Enum, Values: "no zstd", In: "command", Default: "no", Doc: "store the stream compressed, under a name that ends in .zst"},
 	{Name: "timeout", Kind: Duration, Default: "0", Doc: "limit of the stream; 0 for none"},
 	{Name: "host", Kind: Text, In: "mongodb " + databases, Late: true, Doc: "host of the database"},
 	{Name: "port", Kind: Int, Min: 1, Max: 65535, In: "mongodb " + databases, Late: true, Doc: "port of the database"},

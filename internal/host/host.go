@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"b1000/internal/config"
+	"b1000/internal/database"
 	"b1000/internal/delivery"
 	"b1000/internal/mtls"
 	"b1000/internal/plan"
@@ -133,7 +134,7 @@ func (h *Host) bare(j *config.Job, instance string, start time.Time) *plan.Run {
 // supported refuses what this version would leave out of a backup.
 func supported(p *plan.Run) error {
 	for _, s := range p.Streams {
-		if s.Type != "command" {
+		if s.Type != "command" && !database.IsType(s.Type) {
 			return fmt.Errorf("job %q: stream %q: type %s is not supported by this version; nothing is backed up", p.Job, s.Name, s.Type)
 		}
 	}

@@ -74,9 +74,7 @@ func TestLoad(t *testing.T) {
 // What this version would leave out of a backup is refused.
 func TestUnsupportedJobsAreRefused(t *testing.T) {
 	for name, p := range map[string]*plan.Run{
-		"streams": {Job: "x", Direction: "push", Streams: []plan.Stream{{Name: "s"}}},
-		"fifos":   {Job: "x", Direction: "push", ReadAllFIFOs: true},
-		"fifo":    {Job: "x", Direction: "push", ReadFIFO: []string{"/f"}},
+		"streams": {Job: "x", Direction: "push", Streams: []plan.Stream{{Name: "s", Type: "oracle"}}},
 	} {
 		if err := supported(p); err == nil || !strings.Contains(err.Error(), "nothing is backed up") {
 			t.Errorf("%s: %v", name, err)

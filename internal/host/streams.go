@@ -41,11 +41,8 @@ func dumps(ctx context.Context, s plan.Stream) (list []stream.Source, err error)
 	}
 	for _, d := range found {
 		source := stream.Source{
-			Name: d.Name, Write: d.Write, Program: s.Type, Compress: s.Options["compress"] == "zstd",
+			Name: d.Name, Write: d.Write, Program: s.Type,
 			AllowEmpty: s.Section.Bool("allow_empty"), Timeout: s.Section.Duration("timeout"),
-		}
-		if source.Compress {
-			source.Name += stream.Suffix
 		}
 		list = append(list, source)
 	}
