@@ -81,7 +81,11 @@ func (b *resticBackup) Tree(ctx context.Context, t Tree) (Result, error) {
 	if b.parent != "" {
 		c.Args = append(c.Args, "--parent", b.parent)
 	}
-	c.Args = append(append(c.Args, "--"), t.Sources...)
+	sources := slices.DeleteFunc(slices.Clone(t.Sources), func(s string) bool { return slices.Contains(t.Without, s) })
+	if len(sources) == 0 { // all of them are stored as streams
+		return Result{}, nil
+	}
+	c.Args = append(append(c.Args, "--"), sources...)
 	if t.Hooks.Progress != nil {
 		c.Progress = func(s restic.Status) { t.Hooks.Progress(progressFrom(s)) }
 	}
@@ -176,15 +180,15 @@ func progressFrom(s restic.Status) rsync.Progress {
 // The size is that of what is stored. The digest is of what went into restic,
 // which checks each piece that it reads back against a digest of its own.
 func (b *resticBackup) Stream(ctx context.Context, s Stream, r io.Reader) (report.Stream, error) {
-	name, err := cleanName(s.Name)
-	if err != nil {
+	if _, _, err := streamName(s.Name); err != nil {
 		return report.Stream{}, err
 	}
+	name := s.Name
 	first, err := peek(r)
 	if err != nil {
 		return report.Stream{}, err
 	}
-	part := keptStream{Name: name, Mode: s.Mode.Perm(), ModTime: s.ModTime}
+	part := keptStream{Name: name, Mode: s.Mode.Perm(), UID: s.UID, GID: s.GID, ModTime: s.ModTime}
 	sum := sha256.New()
 	if len(first) > 0 {
 		part.Snapshot, part.Size, err = b.save(ctx, s, name, io.MultiReader(bytes.NewReader(first), r), sum)

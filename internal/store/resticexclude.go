@@ -10,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 )
@@ -35,7 +36,7 @@ const mostLeftOut = 20000
 // name, a directory once for all that is in it.
 func (s *resticStore) leaveOut(ctx context.Context, t Tree) (out *leftOut, err error) {
 	out = &leftOut{}
-	var names []string
+	names := slices.Clone(t.Without)
 	if dir := RepositoryDir(s.Repository); dir != "" { // a backup never holds the place that it is written to
 		names = append(names, dir)
 	}

@@ -72,6 +72,8 @@ type keptStream struct {
 	Snapshot string      `json:"snapshot,omitempty"` // "" where it is empty, which restic cannot store
 	Size     int64       `json:"size"`
 	Mode     fs.FileMode `json:"mode"`
+	UID      int         `json:"uid,omitempty"`
+	GID      int         `json:"gid,omitempty"`
 	ModTime  time.Time   `json:"mtime"`
 }
 

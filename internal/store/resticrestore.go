@@ -182,7 +182,7 @@ func (s *resticStore) stage(ctx context.Context, r Restore, round round, stage s
 	return err, nil
 }
 
-// finish gives a stream the mode and time that it had.
+// finish gives a stream the owner, mode and time that it had.
 func (w *wanted) finish(at string) error {
 	if w.stream == nil {
 		return nil
@@ -195,10 +195,8 @@ func (w *wanted) finish(at string) error {
 			return err
 		}
 	}
-	if err := os.Chmod(at, w.stream.Mode); err != nil {
-		return err
-	}
-	return os.Chtimes(at, w.stream.ModTime, w.stream.ModTime)
+	st := w.stream
+	return Stream{Mode: st.Mode, UID: st.UID, GID: st.GID, ModTime: st.ModTime}.own(at)
 }
 
 // count adds what is below a path.
