@@ -18,8 +18,8 @@ import (
 	"b1000/internal/rsync"
 )
 
-// noise is data that nothing compresses, and its sum.
-func noise(size int, name string) ([]byte, report.Stream) {
+// randomStream is data that nothing compresses, and its sum.
+func randomStream(size int, name string) ([]byte, report.Stream) {
 	b := make([]byte, size)
 	rng := rand.NewChaCha8([32]byte{byte(size)})
 	_, _ = rng.Read(b)
@@ -85,7 +85,7 @@ func (p place) clean(t *testing.T) {
 func TestAStreamIsStoredWithATree(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		src := sourceTree(t)
-		big, _ := noise(pieceSize+12345, "dump.sql")
+		big, _ := randomStream(pieceSize+12345, "dump.sql")
 		for n := range 2 { // the second links what it can, but no stream
 			tree := treeOf(src)
 			tree.Without = []string{src + "/fifo"}
@@ -120,7 +120,7 @@ func TestAStreamIsStoredWithATree(t *testing.T) {
 
 func TestStreamsAlone(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
-		data, _ := noise(3<<20, "dump.sql")
+		data, _ := randomStream(3<<20, "dump.sql")
 		for _, tg := range []Target{target(1), target(2), syncTarget(3), syncTarget(4)} {
 			b, err := p.Begin(context.Background(), tg)
 			must(t, err)
@@ -141,7 +141,7 @@ func TestStreamsAlone(t *testing.T) {
 func TestAStreamThatFailsLeavesNothing(t *testing.T) {
 	everywhere(t, func(t *testing.T, p place) {
 		why := errors.New("the dump died")
-		good, _ := noise(pieceSize+9, "dump.sql")
+		good, _ := randomStream(pieceSize+9, "dump.sql")
 		b, err := p.Begin(context.Background(), target(1))
 		must(t, err)
 		for _, r := range []io.Reader{
