@@ -30,7 +30,7 @@ buildGoModule {
   };
 
   # Of "go mod vendor"; "go run ./nix/vendorhash -update" writes it.
-  vendorHash = "sha256-sksmFfSynKqx9azEUy58PNU1QEXnSGQtu3GoQtfnHI8=";
+  vendorHash = "sha256-XX3e/5SnlNKV9/VSwdUM25ZYl/ZPAeMIGGkGIiUFlcA=";
 
   subPackages = map (name: "cmd/${name}") (lib.attrNames (builtins.readDir ../cmd));
 

@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"b1000/internal/config"
 	"b1000/internal/host"
@@ -41,6 +43,12 @@ func (p program) storage(ctx context.Context, cfg string) error {
 	}
 	log, closeLog := p.openLog(h.Config.Global, storageSocket)
 	defer closeLog()
+	stdlog.SetFlags(0) // the library that speaks restic's protocol logs there
+	stdlog.SetOutput(lineLogger(func(line string) {
+		if !strings.HasPrefix(line, "Creating repository") { // which the server tells itself
+			log.Warn("restic: " + line)
+		}
+	}))
 	notify, err := systemd.NewNotifier(p.getenv("NOTIFY_SOCKET"))
 	if err != nil {
 		log.Warn(err.Error())
@@ -99,6 +107,14 @@ func listenAt(ctx context.Context, given net.Listener, host string, port int, lo
 		log.Warn(fmt.Sprintf("[storage] says %s, but the socket of systemd is at %v; that counts; systemctl edit its socket unit to change it", address, given.Addr()))
 	}
 	return given, nil
+}
+
+// lineLogger takes what is written to it as a line each time.
+type lineLogger func(string)
+
+func (f lineLogger) Write(p []byte) (int, error) {
+	f(strings.TrimSpace(string(p)))
+	return len(p), nil
 }
 
 // storageSection is [storage], which has to be there and in order.

@@ -77,6 +77,7 @@ var storageOptions = []Option{
 var clientOptions = []Option{
 	{Name: "ssl_peer_cn", Kind: Text, Need: "*", Doc: "common name or DNS name that the client's certificate must bear"},
 	{Name: "quota", Kind: Size, Doc: "how much the client may store; no limit where not set"},
+	{Name: "restic", Kind: Enum, Values: "append-only full no", Default: "append-only", Doc: "whether the client has a restic repository, and whether it may delete there"},
 	{Name: "allow", Kind: EnumList, Values: "backup list show restore verify delete", Default: "backup list show restore", Doc: "what the client may ask for"},
 }
 

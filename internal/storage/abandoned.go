@@ -16,18 +16,14 @@ import (
 func changed(root string, e store.Entry) (latest time.Time, err error) {
 	dir := filepath.Join(root, e.Dir)
 	for _, p := range []string{dir, filepath.Join(filepath.Dir(dir), "."+e.Base+".json")} {
-		info, err := os.Lstat(p)
+		at, err := changedAt(p)
 		if errors.Is(err, os.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return time.Time{}, err
 		}
-		st, ok := info.Sys().(*syscall.Stat_t)
-		if !ok {
-			return time.Time{}, errors.New(p + ": its time is not known")
-		}
-		if at := time.Unix(st.Ctim.Unix()); at.After(latest) {
+		if at.After(latest) {
 			latest = at
 		}
 	}
@@ -35,4 +31,17 @@ func changed(root string, e store.Entry) (latest time.Time, err error) {
 		return latest, os.ErrNotExist
 	}
 	return latest, nil
+}
+
+// changedAt is the time of one file that the system keeps for itself.
+func changedAt(p string) (time.Time, error) {
+	info, err := os.Lstat(p)
+	if err != nil {
+		return time.Time{}, err
+	}
+	st, ok := info.Sys().(*syscall.Stat_t)
+	if !ok {
+		return time.Time{}, errors.New(p + ": its time is not known")
+	}
+	return time.Unix(st.Ctim.Unix()), nil
 }

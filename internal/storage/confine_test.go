@@ -274,3 +274,10 @@ func TestStockRsyncFetchesWhatIsCompleteAndNothingElse(t *testing.T) {
 		}
 	}
 }
+
+// blockedBody is a body of which only the first byte comes, until it is released.
+func blockedBody() (body io.Reader, release func()) {
+	r, w := io.Pipe()
+	go func() { _, _ = w.Write([]byte("x")) }()
+	return r, func() { w.Close() }
+}

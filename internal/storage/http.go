@@ -39,6 +39,7 @@ func (s *Server) routes() http.Handler {
 	handle("POST "+wire.Delete, "delete", s.remove)
 	handle("GET "+wire.Transfer+"{token}", "", s.connect)
 	handle("DELETE "+wire.Transfer+"{token}", "", s.over)
+	mux.HandleFunc(resticPrefix+"{client}/", s.restic)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		s.answer(w, r, "", func(*call) error {
 			return &refusal{status: http.StatusNotFound, text: "this server knows no " + r.Method + " " + r.URL.Path + "; it may be older than the client"}

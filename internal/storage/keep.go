@@ -72,6 +72,9 @@ func (s *Server) sweep(ctx context.Context) {
 		s.drop(b, nil)
 	}
 	for _, c := range s.clients.current() {
+		if err := s.sweepRepository(c); err != nil && ctx.Err() == nil {
+			s.Log.Warn(fmt.Sprintf("%s: restic: %v", c.name, err))
+		}
 		st, err := s.open(c)
 		if err != nil {
 			continue

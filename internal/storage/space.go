@@ -49,6 +49,10 @@ func (s *Server) overQuota(ctx context.Context, c *client) error {
 	if used <= c.quota {
 		return nil
 	}
+	return exceeded(c, used)
+}
+
+func exceeded(c *client, used int64) error {
 	return &refusal{status: http.StatusInsufficientStorage,
 		text: fmt.Sprintf("client %s has stored %s, and its quota is %s; delete backups, or let the server keep fewer", c.name, sizeText(used), sizeText(c.quota))}
 }
@@ -56,11 +60,46 @@ func (s *Server) overQuota(ctx context.Context, c *client) error {
 // usage is what a client's backups take on the disk, each file once, however many
 // backups it is linked to; what is being written counts as well.
 func (s *Server) usage(ctx context.Context, c *client) (int64, error) {
+	return s.weigh(ctx, c, "")
+}
+
+// measured is what a client's backups took at some time.
+type measured struct {
+	bytes int64
+	at    time.Time
+}
+
+// measureAgain is how long what was measured is believed; restic asks often.
+const measureAgain = time.Minute
+
+// trees is the usage without the client's restic repository, as it was lately.
+func (s *Server) trees(ctx context.Context, c *client) (int64, error) {
+	s.mu.Lock()
+	m, ok := s.measures[c.name]
+	s.mu.Unlock()
+	if ok && time.Since(m.at) < measureAgain {
+		return m.bytes, nil
+	}
+	n, err := s.weigh(ctx, c, repositoryDir)
+	if err != nil {
+		return 0, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.measures[c.name] = measured{n, time.Now()}
+	return n, nil
+}
+
+// weigh sums up what is below a client's root but for the directory except.
+func (s *Server) weigh(ctx context.Context, c *client, except string) (int64, error) {
 	seen := map[uint64]bool{}
 	var sum int64
-	err := filepath.WalkDir(s.root(c), func(_ string, d fs.DirEntry, err error) error {
+	err := filepath.WalkDir(s.root(c), func(p string, d fs.DirEntry, err error) error {
 		if err != nil || ctx.Err() != nil {
 			return ctx.Err() // what has just vanished takes no space
+		}
+		if except != "" && d.IsDir() && p == filepath.Join(s.root(c), except) {
+			return fs.SkipDir
 		}
 		info, err := d.Info()
 		if err != nil {

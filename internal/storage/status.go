@@ -36,16 +36,17 @@ type DiskStatus struct {
 
 // ClientStatus is what there is of one client.
 type ClientStatus struct {
-	Name       string      `json:"name"`
-	Backups    int         `json:"backups"`    // complete ones
-	Incomplete int         `json:"incomplete"` // begun, and not finished
-	Quota      int64       `json:"quota,omitempty"`
-	Last       *LastStatus `json:"last,omitempty"`
-	Making     []string    `json:"making"` // jobs of backups that are being made
-	Reading    int         `json:"reading"`
-	Received   int64       `json:"received"` // bytes on the wire, since the start
-	Sent       int64       `json:"sent"`
-	Fault      string      `json:"fault,omitempty"`
+	Name       string        `json:"name"`
+	Backups    int           `json:"backups"`    // complete ones
+	Incomplete int           `json:"incomplete"` // begun, and not finished
+	Quota      int64         `json:"quota,omitempty"`
+	Last       *LastStatus   `json:"last,omitempty"`
+	Making     []string      `json:"making"` // jobs of backups that are being made
+	Reading    int           `json:"reading"`
+	Restic     *ResticStatus `json:"restic,omitempty"` // its repository
+	Received   int64         `json:"received"`         // bytes on the wire, since the start
+	Sent       int64         `json:"sent"`
+	Fault      string        `json:"fault,omitempty"`
 }
 
 // LastStatus is a client's last complete backup.
@@ -58,10 +59,19 @@ type LastStatus struct {
 	Bytes    int64     `json:"bytes"`
 }
 
+// ResticStatus is what there is of a client's restic repository, in which nothing
+// can be read here.
+type ResticStatus struct {
+	Snapshots int       `json:"snapshots"`
+	Last      time.Time `json:"last,omitzero"` // when the last one came
+	Busy      int       `json:"busy"`          // requests at work
+}
+
 // holding is what was last found of a client's backups.
 type holding struct {
 	backups, incomplete int
 	last                *LastStatus
+	restic              *ResticStatus
 	fault               string
 	at                  time.Time
 }
@@ -98,6 +108,10 @@ func (s *Server) Status(ctx context.Context) Status {
 func (s *Server) clientStatus(ctx context.Context, c *client) ClientStatus {
 	h := s.holding(ctx, c)
 	out := ClientStatus{Name: c.name, Quota: c.quota, Backups: h.backups, Incomplete: h.incomplete, Last: h.last, Fault: h.fault, Making: []string{}}
+	if h.restic != nil {
+		copied := *h.restic
+		out.Restic = &copied
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, b := range s.backups {
@@ -107,8 +121,12 @@ func (s *Server) clientStatus(ctx context.Context, c *client) ClientStatus {
 	}
 	slices.Sort(out.Making)
 	for _, t := range s.transfers {
-		if t.client.name == c.name && t.backup == nil && t.ctx.Err() == nil {
+		switch {
+		case t.client.name != c.name || t.backup != nil || t.ctx.Err() != nil:
+		case !t.restic:
 			out.Reading++
+		case out.Restic != nil:
+			out.Restic.Busy++
 		}
 	}
 	if n := s.traffic[c.name]; n != nil {
@@ -156,6 +174,9 @@ func (s *Server) look(ctx context.Context, c *client) holding {
 				last = &list[i]
 			}
 		}
+	}
+	if held, ok := s.heldSnapshots(c); ok {
+		h.restic = &held
 	}
 	if last != nil {
 		m := last.Manifest

@@ -61,11 +61,14 @@ type Server struct {
 	ctx context.Context // of everything that outlives a request; ends with Serve
 	end context.CancelCauseFunc
 
+	repositories repositories
+
 	mu        sync.Mutex
 	backups   map[string]*backup   // being made, by token
 	transfers map[string]*transfer // by token
 	holdings  map[string]holding   // by client
 	traffic   map[string]*traffic  // by client
+	measures  map[string]measured  // by client
 
 	since   time.Time
 	refused atomic.Int64 // connections
@@ -109,7 +112,7 @@ func New(ctx context.Context, s Settings) (*Server, error) {
 	}
 	v := &Server{
 		Settings: s, rooms: newRooms(s.Transfers), doors: newDoors(), recorder: newRecorder(),
-		backups: map[string]*backup{}, transfers: map[string]*transfer{}, holdings: map[string]holding{}, traffic: map[string]*traffic{},
+		backups: map[string]*backup{}, transfers: map[string]*transfer{}, holdings: map[string]holding{}, traffic: map[string]*traffic{}, measures: map[string]measured{},
 	}
 	v.since = v.Now()
 	v.clients = newClients(s.ClientsDir, s.Log)

@@ -26,6 +26,7 @@ type transfer struct {
 	module module   // without its directory
 	lock   *os.File // that rsync holds as well; nil for none
 	backup *backup  // that is filled; nil for a restore
+	restic bool     // one request of restic
 	done   func()   // gives back what the transfer holds
 
 	ctx    context.Context // of its rsyncs
