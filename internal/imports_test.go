@@ -44,7 +44,7 @@ var may = map[string]string{
 	"internal/mtls/mtlstest":        "",
 	"internal/passive":              "mtls process",
 	"internal/progress":             "",
-	"internal/storage":              "config mtls process report retention rsync run store wire",
+	"internal/storage":              "config mtls process report retention rsync run store wire snapshot",
 	"internal/systemd":              "",
 	"internal/testhost":             "",
 	"internal/unit":                 "",

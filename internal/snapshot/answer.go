@@ -17,7 +17,7 @@ func (r *run) answers() {
 		if errors.Is(err, io.EOF) {
 			err = io.ErrUnexpectedEOF
 		}
-		var said *refusal
+		var said *Refusal
 		if !errors.As(err, &said) {
 			err = fmt.Errorf("connection to the store: %w", err)
 		}
@@ -25,7 +25,7 @@ func (r *run) answers() {
 	}
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	var said *refusal
+	var said *Refusal
 	if err != nil && (o.err == nil || errors.As(err, &said)) {
 		o.err = err
 	}
@@ -33,10 +33,11 @@ func (r *run) answers() {
 	o.more.Broadcast()
 }
 
-// refusal is why the other side has given up, in its words.
-type refusal struct{ why string }
+// Refusal is why the other side of Offer has given up, in its words: it will not
+// link, but may take everything by rsync.
+type Refusal struct{ why string }
 
-func (e *refusal) Error() string { return "the store says: " + e.why }
+func (e *Refusal) Error() string { return "the store says: " + e.why }
 
 func (r *run) readAnswers() error {
 	var buf []byte
@@ -48,7 +49,7 @@ func (r *run) readAnswers() error {
 		buf = b[:0]
 		switch {
 		case kind == frameFailed:
-			return &refusal{strconv.Quote(string(b[:min(len(b), 1000)]))}
+			return &Refusal{strconv.Quote(string(b[:min(len(b), 1000)]))}
 		case first:
 			if kind != frameWelcome || !bytes.HasPrefix(b, []byte(magic)) || len(b) <= len(magic) {
 				return errFrame

@@ -1,15 +1,12 @@
 package storage
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"net"
-	"net/http"
 	"time"
 
 	"b1000/internal/mtls"
@@ -33,7 +30,7 @@ func Connect(ctx context.Context, id *mtls.Identity, host, port, path string, in
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	first, err := upgrade(conn, address, path)
+	first, err := wire.Switch(conn, address, path, wire.Upgrade, connectLimit)
 	if err != nil {
 		return fmt.Errorf("%s: %w", address, mtls.Explain(err))
 	}
@@ -46,27 +43,4 @@ func Connect(ctx context.Context, id *mtls.Identity, host, port, path string, in
 		return fmt.Errorf("%s: %w", address, mtls.Explain(err))
 	}
 	return context.Cause(ctx)
-}
-
-// upgrade asks for the transfer, and returns what to read from.
-func upgrade(conn net.Conn, address, path string) (io.Reader, error) {
-	_ = conn.SetDeadline(time.Now().Add(connectLimit))
-	defer func() { _ = conn.SetDeadline(time.Time{}) }()
-	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", path, address, wire.Upgrade); err != nil {
-		return nil, err
-	}
-	r := bufio.NewReader(conn)
-	res, err := http.ReadResponse(r, &http.Request{Method: http.MethodGet})
-	if err != nil {
-		return nil, err
-	}
-	defer res.Body.Close()
-	if res.StatusCode != http.StatusSwitchingProtocols {
-		var fault wire.Fault
-		if err := json.NewDecoder(io.LimitReader(res.Body, 1<<20)).Decode(&fault); err != nil || fault.Fault == "" {
-			return nil, fmt.Errorf("answers %s, as no storage server of ours would", res.Status)
-		}
-		return nil, errors.New("the storage server says: " + fault.Fault)
-	}
-	return io.MultiReader(io.LimitReader(r, int64(r.Buffered())), conn), nil
 }

@@ -29,6 +29,9 @@ type transfer struct {
 	restic bool     // one request of restic
 	done   func()   // gives back what the transfer holds
 
+	bases []string // to link to; none for no links
+	since []time.Time
+
 	ctx    context.Context // of its rsyncs
 	cancel context.CancelCauseFunc
 
@@ -74,12 +77,20 @@ func (s *Server) tree(c *call) error {
 	if err := b.enter(); err != nil {
 		return err
 	}
+	t := &transfer{backup: b, module: module{writable: true}, done: func() { b.leave(s.Now()) }}
+	if c.r.URL.Query().Has("link") && os.Geteuid() == 0 { // of what fake super has stored the attributes are elsewhere
+		if t.bases, t.since, err = b.linkable(); err != nil {
+			t.done()
+			return err
+		}
+	}
 	used := b.fill()
-	t := &transfer{backup: b, dir: b.place.Dir(), lock: b.place.Lock(), module: module{writable: true}, done: func() { b.leave(s.Now()) }}
+	t.dir, t.lock = b.place.Dir(), b.place.Lock()
 	if err := s.place(c.r.Context(), c.client, t); err != nil {
 		return err
 	}
-	return c.say(wire.Ready{Token: t.token, Resumed: used})
+	link := len(t.bases) > 0
+	return c.say(wire.Ready{Token: t.token, Resumed: used && !link, Link: link})
 }
 
 // restore makes a place to read a backup from.
@@ -117,7 +128,11 @@ func (s *Server) connect(c *call) error {
 	if err != nil {
 		return err
 	}
-	if !strings.EqualFold(c.r.Header.Get("Upgrade"), wire.Upgrade) {
+	protocol := strings.ToLower(c.r.Header.Get("Upgrade"))
+	switch {
+	case protocol == wire.UpgradeLink && len(t.bases) == 0:
+		return &refusal{status: http.StatusConflict, text: "nothing is linked in this transfer"}
+	case protocol != wire.Upgrade && protocol != wire.UpgradeLink:
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if t.why != nil {
@@ -134,8 +149,12 @@ func (s *Server) connect(c *call) error {
 		return err
 	}
 	defer conn.Close()
-	if _, err := fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", wire.Upgrade); err != nil {
+	if _, err := fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", protocol); err != nil {
 		return nil // it has gone
+	}
+	if protocol == wire.UpgradeLink {
+		s.link(t.ctx, c.peer, t)
+		return nil
 	}
 	if err := s.rsync(t.ctx, c.peer, t); err != nil {
 		s.Log.Warn(fmt.Sprintf("%s: rsync: %v", c.client.name, err))

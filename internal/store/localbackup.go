@@ -29,6 +29,7 @@ type localBackup struct {
 	last   *Entry  // the last complete backup, to link to
 	left   []Entry // unfinished trees of earlier runs
 	aside  []string
+	links  string // see Links
 	tried  bool
 	ready  bool       // the tree is of this process, and what Stream stores may stay
 	once   sync.Mutex // held while that is found out
@@ -81,9 +82,19 @@ func (b *localBackup) bases() (trees []string, since []time.Time) {
 	return trees, since
 }
 
+// nextAside is the first name for an attempt that is put aside that is free.
+func (b *localBackup) nextAside() string {
+	for n := 1; ; n++ {
+		dir := fmt.Sprintf("%s%s%d", b.tree, asideMark, n)
+		if _, err := os.Lstat(dir); err != nil {
+			return dir
+		}
+	}
+}
+
 // putAside makes room for a fresh tree.
 func (b *localBackup) putAside() error {
-	old := fmt.Sprintf("%s%s%d", b.tree, asideMark, len(b.aside)+1)
+	old := b.nextAside()
 	if err := os.Rename(b.tree, old); err != nil {
 		return err
 	}
@@ -184,8 +195,11 @@ func (b *localBackup) copyRest(ctx context.Context, t Tree, list string, bytes i
 
 // Commit makes the backup exist: first the manifest, then everything reaches
 // the disk, then the name. A crash before the name leaves an incomplete one.
-func (b *localBackup) Commit(_ context.Context, m report.Manifest) (string, error) {
+func (b *localBackup) Commit(ctx context.Context, m report.Manifest) (string, error) {
 	m.State = report.Complete
+	if err := b.join(ctx); err != nil {
+		return "", err
+	}
 	if err := b.tidy(m); err != nil {
 		return "", err
 	}

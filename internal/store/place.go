@@ -1,8 +1,12 @@
 package store
 
 import (
+	"context"
 	"os"
 	"time"
+
+	"b1000/internal/rsync"
+	"b1000/internal/snapshot"
 )
 
 // Place is a backup of a local store that is filled by others than Tree: by a
@@ -21,6 +25,11 @@ type Place interface {
 	Afresh() error
 	// Lock is held as long as anything has the file.
 	Lock() *os.File
+	// Links makes an empty directory for a tree that is linked to Bases. Commit moves
+	// to it what is in Dir, where whoever fills it never gets near a link, and makes
+	// it the backup (see snapshot.Merge). NoLinks takes that back.
+	Links() (dir string, err error)
+	NoLinks()
 }
 
 func (b *localBackup) Dir() string {
@@ -33,11 +42,85 @@ func (b *localBackup) Dir() string {
 func (b *localBackup) Used() bool     { return b.tried }
 func (b *localBackup) Lock() *os.File { return b.lock }
 
-func (b *localBackup) Bases() ([]string, []time.Time) {
-	if !b.target.full() {
+// Bases are those to which nobody can write any more. An unfinished tree of
+// another run, which its client could begin again, is taken over for good first.
+func (b *localBackup) Bases() (dirs []string, since []time.Time) {
+	if !b.target.full() || !b.target.HardLink {
 		return nil, nil
 	}
-	return b.bases()
+	if b.last != nil {
+		dirs, since = append(dirs, b.store.abs(b.last.Dir)), append(since, b.last.Start)
+	}
+	for i := len(b.aside) - 1; i >= 0; i-- {
+		dirs, since = append(dirs, b.aside[i]), append(since, b.target.Manifest.Start)
+	}
+	for i := len(b.left) - 1; i >= 0 && len(dirs) < 3; i-- {
+		if dir, err := b.takeOver(b.left[i]); err == nil {
+			dirs, since = append(dirs, dir), append(since, b.left[i].Start)
+		}
+	}
+	return dirs, since
+}
+
+// takeOver makes the tree of an unfinished run one of ours.
+func (b *localBackup) takeOver(e Entry) (string, error) {
+	tree := b.store.abs(e.Dir)
+	lock, err := lockDir(tree)
+	if err != nil {
+		return "", err
+	}
+	defer unlock(lock)
+	dir := b.nextAside()
+	if err := os.Rename(tree, dir); err != nil {
+		return "", err
+	}
+	b.aside = append(b.aside, dir)
+	return dir, nil
+}
+
+func (b *localBackup) Links() (string, error) {
+	b.NoLinks()
+	dir := b.nextAside()
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return "", err
+	}
+	b.links = dir
+	return dir, nil
+}
+
+// NoLinks leaves the directory as one that the commit removes: to remove it now
+// takes its time.
+func (b *localBackup) NoLinks() {
+	if b.links != "" {
+		b.aside, b.links = append(b.aside, b.links), ""
+	}
+}
+
+// join makes the tree of links the backup, with what was written to Dir.
+func (b *localBackup) join(ctx context.Context) error {
+	if b.links == "" {
+		return nil
+	}
+	if err := snapshot.Merge(ctx, snapshot.MergeOptions{Upload: b.tree, Target: b.links, Leave: rsync.PartialDir}); err != nil {
+		return err
+	}
+	lock, err := lockDir(b.links)
+	if err != nil {
+		return err
+	}
+	old := b.nextAside()
+	if err := os.Rename(b.tree, old); err != nil {
+		unlock(lock)
+		return err
+	}
+	b.aside = append(b.aside, old)
+	if err := os.Rename(b.links, b.tree); err != nil {
+		unlock(lock)
+		return err
+	}
+	unlock(b.lock)
+	b.lock, b.links = lock, ""
+	return nil
 }
 
 func (b *localBackup) Afresh() error {

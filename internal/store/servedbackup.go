@@ -16,6 +16,7 @@ import (
 
 	"b1000/internal/report"
 	"b1000/internal/rsync"
+	"b1000/internal/snapshot"
 	"b1000/internal/wire"
 )
 
@@ -50,10 +51,17 @@ func forgotten(err error) bool {
 // place asks for a place for what verb does, of a server that has been started
 // anew after the backup was begun once more.
 func (b *servedBackup) place(ctx context.Context, h rsync.Hooks) (*transfer, error) {
-	t, err := b.store.transfer(ctx, wire.Backup+b.token+wire.Tree, h)
+	ask := func() (*transfer, error) {
+		at := wire.Backup + b.token + wire.Tree
+		if b.target.full() && b.target.HardLink {
+			at += "?link=yes"
+		}
+		return b.store.transfer(ctx, at, h)
+	}
+	t, err := ask()
 	if forgotten(err) {
 		if err = b.begin(ctx); err == nil {
-			t, err = b.store.transfer(ctx, wire.Backup+b.token+wire.Tree, h)
+			t, err = ask()
 		}
 	}
 	return t, err
@@ -72,21 +80,31 @@ func (b *servedBackup) Tree(ctx context.Context, t Tree) (Result, error) {
 		return Result{}, err
 	}
 	defer at.over(ctx)
-	res, err := b.copyTo(ctx, at, t)
+	res, err := b.fill(ctx, at, t)
 	if err != nil {
 		return res, at.explain(ctx, err)
 	}
 	return res, t.checkCount(res.Files)
 }
 
-func (b *servedBackup) copyTo(ctx context.Context, at *transfer, t Tree) (Result, error) {
-	o := at.options()
-	o.Dest = at.url() + "/"
-	o.HardLinks, o.ACLs, o.XAttrs = t.HardLinks, t.ACLs, t.XAttrs
-	o.Verbosity, o.Stall, o.Nice = t.Verbosity, t.Stall, t.Nice
-	if t.BWLimit != "" && o.BWLimit == "" {
-		o.BWLimit = t.BWLimit
+// fill lets the server link what has not changed and copies the rest. Where the
+// server does not want to link, everything is copied.
+func (b *servedBackup) fill(ctx context.Context, at *transfer, t Tree) (Result, error) {
+	if !at.link {
+		return b.copyTo(ctx, at, t)
 	}
+	res, err := b.linkTo(ctx, at, t)
+	var no *snapshot.Refusal
+	if !errors.As(err, &no) {
+		return res, err
+	}
+	res, err = b.copyTo(ctx, at, t)
+	res.Warnings = append(res.Warnings, "nothing was linked to the last backup: "+no.Error())
+	return res, err
+}
+
+func (b *servedBackup) copyTo(ctx context.Context, at *transfer, t Tree) (Result, error) {
+	o := at.into(t)
 	o.Delete = b.target.full() && at.resumed
 	var sent int64
 	if b.store.Split > 1 && o.BWLimit == "" {

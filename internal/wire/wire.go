@@ -26,7 +26,7 @@ const (
 
 // Verbs of a backup, after its token.
 const (
-	Tree   = "/tree"   // POST: Transfer
+	Tree   = "/tree"   // POST ?link= : Ready
 	Stream = "/stream" // PUT ?name=&mode=&mtime= : report.Stream
 	Commit = "/commit" // POST report.Manifest: Committed
 )
@@ -37,6 +37,11 @@ const (
 	Upgrade = "rsync"
 	Module  = "backup"
 )
+
+// UpgradeLink is the protocol of snapshot.Offer and snapshot.Accept: before rsync
+// the client tells what it has, and the server links what has not changed. Only
+// where Ready says Link.
+const UpgradeLink = "b1000-link"
 
 // Good is the trailer (RFC 9110, 6.5) that ends a stream all of which is good,
 // with the SHA-256 of what was sent. A body without it is half of a stream,
@@ -63,6 +68,9 @@ type Ready struct {
 	Token string `json:"token"`
 	// Resumed says that the tree holds something of an attempt before.
 	Resumed bool `json:"resumed,omitempty"`
+	// Link says that the transfer takes UpgradeLink as well, once, and that the tree
+	// is empty. It was asked for by the query "link".
+	Link bool `json:"link,omitempty"`
 }
 
 // Committed says where a backup is.

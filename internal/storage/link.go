@@ -1,0 +1,71 @@
+package storage
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"b1000/internal/snapshot"
+)
+
+// linkable empties the tree of the backup where there is something to link to,
+// and returns that. What is there of an attempt before becomes a part of it.
+func (b *backup) linkable() (bases []string, since []time.Time, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if bases, since = b.place.Bases(); len(bases) == 0 {
+		return nil, nil, nil
+	}
+	if b.filled && !b.place.Used() { // the place does not know what others have written
+		if err := b.place.Afresh(); err != nil {
+			return nil, nil, err
+		}
+	}
+	if err := b.place.Afresh(); err != nil {
+		return nil, nil, err
+	}
+	b.filled = false
+	bases, since = b.place.Bases()
+	return bases, since, nil
+}
+
+// link takes what a client offers and links what is unchanged into a tree of its
+// own, which no rsync reaches. Nothing but links of this client's last backup
+// can come into being there.
+func (s *Server) link(ctx context.Context, p *peer, t *transfer) {
+	b := t.backup
+	b.mu.Lock()
+	dir, err := b.place.Links()
+	b.mu.Unlock()
+	if err != nil {
+		s.Log.Error(fmt.Sprintf("%s: %v", b.client, err))
+		return
+	}
+	defer context.AfterFunc(ctx, func() { p.Close() })()
+	sum, err := snapshot.Accept(ctx, snapshot.AcceptOptions{Bases: t.bases, BaseTimes: t.since, Target: dir}, patient{p, s.Timeout})
+	if err != nil {
+		b.mu.Lock()
+		b.place.NoLinks()
+		b.mu.Unlock()
+		s.Log.Warn(fmt.Sprintf("%s: link: %v", b.client, err))
+		return
+	}
+	s.Log.Info(fmt.Sprintf("%s: backup %s of job %s: %d entries linked, %d wanted", b.client, b.target.Manifest.ID, b.target.Job, sum.Linked, sum.Wanted))
+}
+
+// patient is a connection that is cut when nothing moves on it for so long.
+type patient struct {
+	net.Conn
+	limit time.Duration
+}
+
+func (c patient) Read(b []byte) (int, error) {
+	_ = c.SetReadDeadline(time.Now().Add(c.limit))
+	return c.Conn.Read(b)
+}
+
+func (c patient) Write(b []byte) (int, error) {
+	_ = c.SetWriteDeadline(time.Now().Add(c.limit))
+	return c.Conn.Write(b)
+}
