@@ -25,7 +25,7 @@ func (b *backup) linkable() (bases []string, since []time.Time, err error) {
 	if err := b.place.Afresh(); err != nil {
 		return nil, nil, err
 	}
-	b.filled = false
+	b.filled, b.streams = false, nil // streams were in there too: they come again
 	bases, since = b.place.Bases()
 	return bases, since, nil
 }

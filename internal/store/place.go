@@ -2,8 +2,11 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"b1000/internal/rsync"
 	"b1000/internal/snapshot"
@@ -51,7 +54,7 @@ func (b *localBackup) Bases() (dirs []string, since []time.Time) {
 	if b.last != nil {
 		dirs, since = append(dirs, b.store.abs(b.last.Dir)), append(since, b.last.Start)
 	}
-	for i := len(b.aside) - 1; i >= 0; i-- {
+	for i := len(b.aside) - 1; i >= 0 && len(dirs) < 3; i-- {
 		dirs, since = append(dirs, b.aside[i]), append(since, b.target.Manifest.Start)
 	}
 	for i := len(b.left) - 1; i >= 0 && len(dirs) < 3; i-- {
@@ -108,18 +111,34 @@ func (b *localBackup) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	old := b.nextAside()
-	if err := os.Rename(b.tree, old); err != nil {
-		unlock(lock)
-		return err
-	}
-	b.aside = append(b.aside, old)
-	if err := os.Rename(b.links, b.tree); err != nil {
+	// At each moment the name of the tree stands for one: what a crash leaves is
+	// taken up by the next run.
+	if err := exchange(b.links, b.tree, b.nextAside()); err != nil {
 		unlock(lock)
 		return err
 	}
 	unlock(b.lock)
-	b.lock, b.links = lock, ""
+	b.lock = lock
+	b.NoLinks() // what is there now is the rest of what was uploaded
+	return nil
+}
+
+// exchange gives two directories each other's name, by way of a third where the
+// file system cannot do it at once.
+func exchange(one, other, spare string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, one, unix.AT_FDCWD, other, unix.RENAME_EXCHANGE)
+	switch err {
+	case nil:
+		return nil
+	case unix.EINVAL, unix.ENOSYS, unix.EOPNOTSUPP:
+	default:
+		return fmt.Errorf("exchange %s and %s: %w", one, other, err)
+	}
+	for _, step := range [][2]string{{other, spare}, {one, other}, {spare, one}} {
+		if err := os.Rename(step[0], step[1]); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
