@@ -28,6 +28,7 @@ import (
 const (
 	PartialPrefix  = partialPrefix
 	DeletingPrefix = deletingPrefix
+	AsideMark      = asideMark
 
 	partialPrefix  = ".partial-"
 	deletingPrefix = ".deleting-"
