@@ -25,10 +25,11 @@ func (b *localBackup) Stream(ctx context.Context, s Stream, r io.Reader) (report
 	if err != nil {
 		return report.Stream{}, err
 	}
-	if err := b.fresh(); err != nil {
+	dir, err := b.fresh()
+	if err != nil {
 		return report.Stream{}, err
 	}
-	tree, err := os.OpenRoot(b.tree)
+	tree, err := os.OpenRoot(dir)
 	if err != nil {
 		return report.Stream{}, err
 	}
@@ -39,13 +40,13 @@ func (b *localBackup) Stream(ctx context.Context, s Stream, r io.Reader) (report
 		return report.Stream{}, err
 	}
 	defer tree.RemoveAll(part)
-	defer flushing(b.tree)()
+	defer flushing(dir)()
 	file := path.Join(part, base)
 	sum, err := writeStream(ctx, tree, file, s, r)
 	if err != nil {
 		return report.Stream{}, err
 	}
-	if err := s.own(filepath.Join(b.tree, file)); err != nil {
+	if err := s.own(filepath.Join(dir, file)); err != nil {
 		return report.Stream{}, err
 	}
 	if err := realDirs(tree, dirs...); err != nil {
@@ -56,20 +57,24 @@ func (b *localBackup) Stream(ctx context.Context, s Stream, r io.Reader) (report
 }
 
 // fresh makes sure that the tree holds nothing of an attempt that is not this
-// process's: Tree sees to that, where there is one.
-func (b *localBackup) fresh() error {
+// process's: Tree sees to that, where there is one. It returns where streams go:
+// to the tree of links, where there is one, as its directories are there already.
+func (b *localBackup) fresh() (dir string, err error) {
 	b.once.Lock()
 	defer b.once.Unlock()
+	if b.links != "" {
+		return b.links, nil
+	}
 	if !b.target.full() || b.ready {
-		return nil
+		return b.tree, nil
 	}
 	if b.tried {
 		if err := b.putAside(); err != nil {
-			return err
+			return "", err
 		}
 	}
 	b.tried, b.ready = true, true
-	return nil
+	return b.tree, nil
 }
 
 // writeStream writes a new file and returns what it holds then.

@@ -83,6 +83,8 @@ func (b *localBackup) takeOver(e Entry) (string, error) {
 
 func (b *localBackup) Links() (string, error) {
 	b.NoLinks()
+	b.once.Lock()
+	defer b.once.Unlock()
 	dir := b.nextAside()
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return "", err
@@ -94,6 +96,8 @@ func (b *localBackup) Links() (string, error) {
 // NoLinks leaves the directory as one that the commit removes: to remove it now
 // takes its time.
 func (b *localBackup) NoLinks() {
+	b.once.Lock()
+	defer b.once.Unlock()
 	if b.links != "" {
 		b.aside, b.links = append(b.aside, b.links), ""
 	}

@@ -45,7 +45,7 @@ func (b *servedBackup) linkTo(ctx context.Context, at *transfer, t Tree) (Result
 	o := snapshot.Options{
 		Sources: snapshotSources(t), HardLinks: t.HardLinks, ACLs: t.ACLs, XAttrs: t.XAttrs, Rest: rest,
 	}
-	if len(t.ExcludeRegex) > 0 {
+	if len(t.ExcludeRegex) > 0 || len(t.Without) > 0 {
 		o.Skip = t.skip
 	}
 	if t.Hooks.Progress != nil {
