@@ -232,8 +232,7 @@ func (s *Server) discard(c *client, b *backup, why error) {
 	}
 	list, _ := st.List(s.ctx, b.target.Job) // what is not listed is not removed
 	for _, e := range list {
-		at := filepath.Join(s.root(c), e.Dir)
-		if (at == dir || strings.HasPrefix(at, dir+store.AsideMark)) && e.State == report.Incomplete {
+		if filepath.Join(s.root(c), e.Dir) == dir && e.State == report.Incomplete {
 			if err := st.Delete(s.ctx, e); err != nil {
 				s.Log.Warn(fmt.Sprintf("%s: %v", c.name, err))
 			}

@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -28,7 +30,6 @@ import (
 const (
 	PartialPrefix  = partialPrefix
 	DeletingPrefix = deletingPrefix
-	AsideMark      = asideMark
 
 	partialPrefix  = ".partial-"
 	deletingPrefix = ".deleting-"
@@ -163,8 +164,22 @@ func (s *scanner) withManifest(job, day, base string, trees map[string]bool) {
 	default:
 		e.Note = noTree
 	}
+	if e.State == report.Incomplete { // its attempts are a part of it
+		maps.DeleteFunc(trees, func(name string, _ bool) bool { return asideOf(name, partialPrefix+base) > 0 })
+	}
 	delete(trees, base)
 	s.add(e)
+}
+
+// asideOf is the number of an attempt that was put aside for a tree, by the names
+// of both; 0 for what is none.
+func asideOf(name, tree string) int {
+	number, ok := strings.CutPrefix(name, tree+asideMark)
+	n, err := strconv.Atoi(number)
+	if !ok || err != nil || n < 1 {
+		return 0
+	}
+	return n
 }
 
 // ownerOf is the user that a file belongs to; ours where that cannot be told.

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 
 	"golang.org/x/sys/unix"
 
@@ -101,13 +102,15 @@ func unfinished(list []Entry, m *report.Manifest) (left []Entry) {
 // asides are the attempts that were put aside for a tree (see putAside), oldest
 // first.
 func asides(tree string) (list []string) {
-	for n := 1; ; n++ {
-		old := fmt.Sprintf("%s%s%d", tree, asideMark, n)
-		if _, err := os.Lstat(old); err != nil {
-			return list
+	all, _ := os.ReadDir(filepath.Dir(tree)) // what cannot be seen cannot be used
+	for _, d := range all {
+		if d.IsDir() && asideOf(d.Name(), filepath.Base(tree)) > 0 {
+			list = append(list, filepath.Join(filepath.Dir(tree), d.Name()))
 		}
-		list = append(list, old)
 	}
+	number := func(dir string) int { return asideOf(filepath.Base(dir), filepath.Base(tree)) }
+	slices.SortFunc(list, func(a, b string) int { return number(a) - number(b) })
+	return list
 }
 
 // lockDir takes the lock of a tree that is being written. rsync inherits it, so
@@ -170,7 +173,7 @@ func (s *local) reading(e Entry) (done func(), err error) {
 func (s *local) source() source { return source{root: s.Path, top: s.Path} }
 
 // Delete renames the tree first: from then on it is no backup, and what a crash
-// leaves can be told from one.
+// leaves can be told from one. With an unfinished backup its attempts go.
 func (s *local) Delete(ctx context.Context, e Entry) error {
 	if err := deletable(e); err != nil {
 		return err
@@ -199,8 +202,14 @@ func (s *local) Delete(ctx context.Context, e Entry) error {
 	if err := syncDir(filepath.Dir(tree)); err != nil {
 		return err
 	}
-	if err := removeTree(ctx, doomed); err != nil {
-		return err
+	gone := []string{doomed}
+	if e.State == report.Incomplete {
+		gone = append(gone, asides(filepath.Join(filepath.Dir(tree), partialPrefix+e.Base))...)
+	}
+	for _, dir := range gone {
+		if err := removeTree(ctx, dir); err != nil {
+			return err
+		}
 	}
 	for dir := filepath.Dir(tree); dir != filepath.Clean(s.Path); dir = filepath.Dir(dir) {
 		if filepath.Dir(dir) == filepath.Clean(s.Path) {

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -227,15 +226,11 @@ func (b *localBackup) Commit(ctx context.Context, m report.Manifest) (string, er
 // clear removes what the finished backup has superseded. What cannot be removed
 // stays listed as incomplete.
 func (b *localBackup) clear() {
-	doomed := b.aside
-	for _, e := range b.left {
-		older := asides(b.store.abs(path.Join(e.Job, e.Day, partialPrefix+e.Base)))
-		if b.store.Delete(context.Background(), e) == nil {
-			doomed = append(doomed, older...)
-		}
+	for _, dir := range b.aside {
+		_ = removeTree(context.Background(), dir)
 	}
-	for i := len(doomed) - 1; i >= 0; i-- { // asides has to find the rest of them after a crash
-		_ = removeTree(context.Background(), doomed[i])
+	for _, e := range b.left {
+		_ = b.store.Delete(context.Background(), e)
 	}
 }
 
