@@ -1,10 +1,12 @@
 package nix_test
 
 import (
+	"cmp"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -18,7 +20,12 @@ var tools = []string{"openssh", "rsync", "util-linux", "coreutils", "findutils",
 // newHost is a host with the package where the units look for it, and no system yet.
 func newHost(t *testing.T) *testhost.Host {
 	t.Helper()
-	h := testhost.New(t, testhost.Options{})
+	return newHostIn(t, testhost.Options{})
+}
+
+func newHostIn(t *testing.T, o testhost.Options) *testhost.Host {
+	t.Helper()
+	h := testhost.New(t, o)
 	out := packaged(t)
 	err := filepath.WalkDir(out, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
@@ -38,6 +45,13 @@ func newHost(t *testing.T) *testhost.Host {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+	programs, err := filepath.Glob(out + "/bin/*")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range programs { // the system's profile, of environment.systemPackages
+		link(t, h, storePath("b1000")+"/bin/"+filepath.Base(p), "/usr/local/bin/"+filepath.Base(p))
 	}
 	for _, name := range tools {
 		link(t, h, "/usr", storePath(name))
@@ -72,6 +86,19 @@ func install(t *testing.T, h *testhost.Host, s system, generation string) {
 		link(t, h, stored, "/etc/static/"+name)
 		link(t, h, "/etc/static/"+name, "/etc/"+name)
 	}
+	for name, f := range s.Files {
+		if f.Mode == "symlink" {
+			link(t, h, f.Source, "/etc/"+name)
+			continue
+		}
+		data, err := os.ReadFile(h.Root + f.Source)
+		mode, errMode := strconv.ParseUint(f.Mode, 8, 32)
+		if err = cmp.Or(err, errMode); err != nil {
+			t.Fatal(err)
+		}
+		h.Write("/etc/"+name, string(data), os.FileMode(mode))
+	}
+	h.Write("/etc/tmpfiles.d/00-nixos.conf", strings.Join(s.Rules, "\n")+"\n", 0o644)
 	shipped := map[string]bool{}
 	for _, dir := range []string{"system", "system-generators"} {
 		entries, err := os.ReadDir(h.Root + storePath("b1000") + "/lib/systemd/" + dir)

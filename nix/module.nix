@@ -141,7 +141,14 @@ in
       };
     })
 
-    (mkIf cfg.storage.enable (import ./storage.nix { inherit cfg lib ini; }))
+    (mkIf cfg.storage.enable (import ./storage.nix {
+        inherit
+          cfg
+          configFile
+          lib
+          ini
+          ;
+      }))
   ]);
 
   meta.doc = ./module.md;

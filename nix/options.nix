@@ -286,13 +286,26 @@ in
       type = types.str;
       default = "/srv/b1000";
       example = "/tank/backup";
-      description = "Directory that holds the backups of all clients.";
+      description = "Directory that holds the backups of all clients. It is made where it is not there; what is mounted there is waited for.";
     };
     port = mkOption {
       type = types.port;
       default = 4200;
       example = 4300;
       description = "Port to listen on.";
+    };
+    address = unset types.str "192.0.2.10" "Address to listen on; every one of this host where not set.";
+    status_address = mkOption {
+      type = types.str;
+      default = "127.0.0.1";
+      example = "192.0.2.10";
+      description = "Address at which the server tells how it stands, to people and to Prometheus. Whoever reaches it may read it.";
+    };
+    status_port = mkOption {
+      type = types.port;
+      default = 4201;
+      example = 4301;
+      description = "Port of the same.";
     };
     clients = sections "Who may store here: a file in `clients_dir` for each. Nobody is admitted who is not one of them." {
       web1 = {
@@ -301,7 +314,7 @@ in
         quota = "500G";
       };
     } client;
-  } // tls;
+  } // keep // tls;
 
   textfile = {
     enable = mkOption {

@@ -87,7 +87,6 @@ in
 
     # Another configuration of the same host, to switch to.
     specialisation.other.configuration = {
-      services.b1000.jobs.data.enabled = null;
       services.b1000.jobs.more = {
         include = [ "/srv/data" ];
         dest = [ "disk" ];
@@ -187,15 +186,14 @@ in
           client.succeed("b1000ctl list data | grep -c complete | grep -x 3")
           restored(client, "data", "/root/later")
           assert client.succeed("cat /root/later/data/day") == "day 5\n"
+          # The others follow: certificates and schedules agree.
+          now = client.succeed("date +'%F %T'").strip()
+          for machine in [pull, stranger, storage]:
+              machine.succeed(f"date --set='{now}'")
 
       with subtest("metrics"):
           client.wait_for_unit("prometheus-node-exporter")
           client.wait_until_succeeds("curl -sf localhost:9100/metrics | grep b1000_")
-
-      # The others follow: certificates and schedules agree.
-      now = client.succeed("date +'%F %T'").strip()
-      for machine in [pull, stranger, storage]:
-          machine.succeed(f"date --set='{now}'")
 
       with subtest("the storage server admits its client"):
           storage.wait_for_unit("b1000-storage.socket")

@@ -21,6 +21,7 @@ let
   visible = lib.filter (o: o.visible && !o.internal && lib.hasPrefix "services.b1000." o.name) (
     lib.optionAttrSetToDocList options
   );
+  isText = _: f: f.text != null || f.source ? text;
 in
 {
   inherit lib pkgs config;
@@ -31,10 +32,15 @@ in
   result = {
     inherit (config) warnings;
     units = lib.mapAttrs (_: u: { inherit (u) enable overrideStrategy text wantedBy; }) config.systemd.units;
-    etc = lib.mapAttrs (_: f: if f.text != null then f.text else f.source.text) config.environment.etc;
+    etc = lib.mapAttrs (_: f: if f.text != null then f.text else f.source.text) (lib.filterAttrs isText config.environment.etc);
+    files = lib.mapAttrs (_: f: {
+      inherit (f) mode;
+      source = toString f.source;
+    }) (lib.filterAttrs (_: f: !isText null f) config.environment.etc);
     packages = map toString config.systemd.packages;
     ports = config.networking.firewall.allowedTCPPorts;
     tmpfiles = config.systemd.tmpfiles.settings;
+    inherit (config.systemd.tmpfiles) rules;
     exporterFlags = config.services.prometheus.exporters.node.extraFlags;
   };
 

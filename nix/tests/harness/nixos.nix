@@ -38,9 +38,9 @@ in
       enabledCollectors = of (types.listOf types.str) [ ];
       extraFlags = of (types.listOf types.str) [ ];
     };
-    services.rsyncd = anything;
-    virtualisation = anything;
-    users = anything;
-    time = anything;
+    specialisation = mkOption {
+      default = { };
+      type = types.attrsOf (types.submodule { options.configuration = of types.unspecified { }; });
+    };
   };
 }

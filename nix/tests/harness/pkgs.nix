@@ -19,6 +19,7 @@ let
     "gnugrep"
     "gnused"
     "openssh"
+    "openssl"
     "postgresql"
     "rsync"
     "systemd"
