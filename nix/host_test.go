@@ -20,13 +20,13 @@ var tools = []string{"openssh", "rsync", "util-linux", "coreutils", "findutils",
 // newHost is a host with the package where the units look for it, and no system yet.
 func newHost(t *testing.T) *testhost.Host {
 	t.Helper()
-	return newHostIn(t, testhost.Options{})
+	return newHostIn(t, packaged(t), testhost.Options{})
 }
 
-func newHostIn(t *testing.T, o testhost.Options) *testhost.Host {
+// newHostIn is newHost with the package in out, for a host of a network.
+func newHostIn(t *testing.T, out string, o testhost.Options) *testhost.Host {
 	t.Helper()
 	h := testhost.New(t, o)
-	out := packaged(t)
 	err := filepath.WalkDir(out, func(path string, d fs.DirEntry, err error) error {
 		if err != nil || d.IsDir() {
 			return err

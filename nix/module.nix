@@ -120,6 +120,20 @@ in
       };
     }
 
+    {
+      # Where a host that fetches looks; the program does not make it.
+      systemd.tmpfiles.settings.b1000-reports = lib.mapAttrs' (
+        _: report:
+        nameValuePair report.path {
+          d = {
+            user = "root";
+            group = "root";
+            mode = "0700";
+          };
+        }
+      ) (lib.filterAttrs (_: report: report.type == "file" && report.path != null) cfg.reports);
+    }
+
     (mkIf cfg.passive.openFirewall {
       networking.firewall.allowedTCPPorts = lib.mapAttrsToList (_: job: portOf job.listen) listening;
     })

@@ -88,12 +88,13 @@ func TestNixosTheScriptOfTheNetworkRuns(t *testing.T) {
 	certs := certificates(t, n.Certificates.Script)
 	names := []string{"client", "pull", "storage", "stranger"}
 	d := driver{t: t, hosts: map[string]*testhost.Host{}, systems: map[string]system{}}
+	out := packaged(t)
 	known := "127.0.0.1 localhost\n"
 	for i, name := range names {
 		known += address(i) + " " + name + "\n"
 	}
 	for i, name := range names {
-		h := newHostIn(t, testhost.Options{Name: name, Network: net, Address: address(i) + "/24"})
+		h := newHostIn(t, out, testhost.Options{Name: name, Network: net, Address: address(i) + "/24"})
 		h.Remove("/srv/data")
 		h.Remove("/srv/backup")
 		h.Write("/etc/hosts", known, 0o644)
@@ -110,7 +111,7 @@ func TestNixosTheScriptOfTheNetworkRuns(t *testing.T) {
 	}
 	d.run(n.Script)
 	for name, h := range d.hosts {
-		stdout, stderr, err := h.Run(t.Context(), "sh", "-c", `systemd-analyze verify --man=no /etc/systemd/system/b1000*.service /etc/systemd/system/b1000*.s[ol]*`)
+		stdout, stderr, err := h.Run(t.Context(), "sh", "-c", `systemd-analyze verify --man=no /etc/systemd/system/b1000*.service /etc/systemd/system/b1000*.socket /etc/systemd/system/b1000.slice`)
 		if err != nil || stdout+stderr != "" {
 			t.Errorf("%s: verify: %v\n%s%s", name, err, stdout, stderr)
 		}

@@ -139,7 +139,7 @@ let
       example = "mysql";
       description = "A database file, a database server, or report files.";
     };
-    path = unset types.str "/var/lib/b1000/reports.db" "Database file, or directory of the report files.";
+    path = unset types.str "/var/lib/b1000/reports.db" "Database file, or directory of the report files, which is made.";
     server = unset types.str "db.example.org" "mysql: host of the database.";
     db = unset types.str "b1000" "mysql: name of the database.";
     user = unset types.str "b1000" "mysql: user of the database.";

@@ -3,9 +3,12 @@ package main
 import (
 	"cmp"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,6 +75,10 @@ func (c *certificate) describe(now time.Time) {
 	c.State, c.useless = cmp.Or(state, "good"), useless
 }
 
+// handed are the directories of the credentials that the service manager hands to
+// a listener, by the kind of its section; they are there while it is at work.
+var handed = map[string]string{"storage": "/run/credentials/b1000-storage.service"}
+
 // certificates looks at those that the configuration names. One that is about to
 // end is a warning: what it is for will then stop.
 func (c *checking) certificates() {
@@ -85,7 +92,11 @@ func (c *checking) certificates() {
 	}
 	for _, kind := range []string{"storage", "monitor"} {
 		if s := c.host.Config.Section(kind, ""); s != nil {
-			all = append(all, named{"[" + kind + "] tls_cert", s.Text("tls_cert")})
+			file := s.Text("tls_cert")
+			if name, found := strings.CutPrefix(file, "$CREDENTIALS_DIRECTORY"); found && handed[kind] != "" {
+				file = handed[kind] + name
+			}
+			all = append(all, named{"[" + kind + "] tls_cert", file})
 		}
 	}
 	for _, n := range all {
@@ -93,6 +104,10 @@ func (c *checking) certificates() {
 			continue
 		}
 		cert, err := mtls.ReadCert(os.ExpandEnv(n.file))
+		if dir := filepath.Dir(n.file); errors.Is(err, os.ErrNotExist) && slices.Contains(slices.Collect(maps.Values(handed)), dir) {
+			c.add(resultOK, n.subject, "is handed to %s when it starts", filepath.Base(dir))
+			continue
+		}
 		if err != nil {
 			c.add(resultFault, n.subject, "%v", err)
 			continue

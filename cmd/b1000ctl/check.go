@@ -188,7 +188,12 @@ func (c *checking) reports() {
 		case "sqlite":
 			c.judge(subject, writable(filepath.Dir(r.Path)), resultFault, r.Path)
 		case "file":
-			c.judge(subject, writable(r.Path), resultFault, r.Path)
+			// It is where the host that fetches looks: nobody else makes it.
+			err := writable(r.Path)
+			if _, absent := os.Stat(r.Path); errors.Is(absent, os.ErrNotExist) {
+				err = fmt.Errorf("%s is not there; make the directory", r.Path)
+			}
+			c.judge(subject, err, resultFault, r.Path)
 		}
 	}
 }

@@ -210,7 +210,7 @@ in
 
       with subtest("a host that fetches"):
           pull.succeed("systemctl start b1000@web")
-          pull.succeed("cat /srv/backup/web/*/client-*/share/file | grep -x precious")
+          pull.succeed("cat /srv/backup/web/*/client-*/file | grep -x precious")
           client.wait_until_succeeds("b1000ctl status web | grep -w ok")
 
       with subtest("a switch starts what is new, and keeps what is there"):
