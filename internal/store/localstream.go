@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -42,11 +41,8 @@ func (b *localBackup) Stream(ctx context.Context, s Stream, r io.Reader) (report
 	defer tree.RemoveAll(part)
 	defer flushing(dir)()
 	file := path.Join(part, base)
-	sum, err := writeStream(ctx, tree, file, s, r)
+	sum, err := writeStream(ctx, tree, file, s, r, b.store.own)
 	if err != nil {
-		return report.Stream{}, err
-	}
-	if err := s.own(filepath.Join(dir, file)); err != nil {
 		return report.Stream{}, err
 	}
 	if err := realDirs(tree, dirs...); err != nil {
@@ -77,8 +73,9 @@ func (b *localBackup) fresh() (dir string, err error) {
 	return b.tree, nil
 }
 
-// writeStream writes a new file and returns what it holds then.
-func writeStream(ctx context.Context, tree *os.Root, name string, s Stream, r io.Reader) (report.Stream, error) {
+// writeStream writes a new file, gives it to its owner, and returns what it holds
+// then.
+func writeStream(ctx context.Context, tree *os.Root, name string, s Stream, r io.Reader, own func(*os.File, Stream) error) (report.Stream, error) {
 	if err := tree.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return report.Stream{}, err
 	}
@@ -96,6 +93,9 @@ func writeStream(ctx context.Context, tree *os.Root, name string, s Stream, r io
 	}
 	digest := sha256.New()
 	size, err := io.CopyBuffer(digest, struct{ io.Reader }{&untilDone{ctx, f}}, buf)
+	if err == nil {
+		err = own(f, s)
+	}
 	return report.Stream{Name: s.Name, Size: size, SHA256: hex.EncodeToString(digest.Sum(nil))}, errors.Join(err, f.Close())
 }
 
@@ -135,7 +135,7 @@ func realDirs(tree *os.Root, names ...string) error {
 // keepTimes gives a directory the times back that it has now: they are its
 // source's, not those of a stream that is put into it.
 func keepTimes(tree *os.Root, dir string) (restore func()) {
-	d, err := tree.Open(dir)
+	d, err := tree.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY, 0) // never a FIFO, which would be waited for
 	if err != nil {
 		return func() {}
 	}
