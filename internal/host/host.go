@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -74,7 +75,8 @@ func (h *Host) Store(d *config.Dest) (store.Store, error) {
 	return store.Open(store.Settings{
 		Name: d.Name, Path: d.Path, PasswordFile: os.ExpandEnv(d.PasswordFile), Password: d.Password, Compress: d.Compress,
 		Helper: beside("b1000d"), BWLimit: d.BWLimit, Split: d.Split, Extra: d.RsyncOptions, Host: h.Name, SpoolDir: h.Config.Global.StatusDir,
-		TLS: mtls.Files{Cert: os.ExpandEnv(d.TLSCert), Key: os.ExpandEnv(d.TLSKey), CA: os.ExpandEnv(d.TLSCA)}, Repository: d.Repository, EnvironmentFile: os.ExpandEnv(d.EnvironmentFile),
+		KnownDir: filepath.Join(h.Config.Global.StatusDir, "known"),
+		TLS:      mtls.Files{Cert: os.ExpandEnv(d.TLSCert), Key: os.ExpandEnv(d.TLSKey), CA: os.ExpandEnv(d.TLSCA)}, Repository: d.Repository, EnvironmentFile: os.ExpandEnv(d.EnvironmentFile),
 	})
 }
 

@@ -93,7 +93,7 @@ func BenchmarkAttrs(b *testing.B) {
 			name, k := cname("f"), &worker{attrs: a}
 			b.ReportAllocs()
 			for b.Loop() {
-				if !a.equal(&local{k, fd, name}, fd, name) {
+				if !a.equal(&local{k, fd, name, &k.sa}, fd, name) {
 					b.Fatal("not equal to itself")
 				}
 			}

@@ -55,6 +55,7 @@ func (r *run) filter() {
 	r.result.add(&s.n)
 	for _, c := range workers {
 		r.result.add(&c.n)
+		c.bare.flush()
 	}
 }
 

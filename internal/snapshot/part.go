@@ -90,7 +90,7 @@ func (k *worker) offerDir(d *dir, subs []byte) {
 
 // describeDir describes an open directory.
 func (k *worker) describeDir(fd int, st *unix.Statx_t) (flags byte, self []byte) {
-	k.entryAt = local{k, fd, cname(".")}
+	k.entryAt = local{k, fd, cname("."), st}
 	v, _, err := k.entryAt.attributes()
 	t := told{attrs: v}
 	flags = partLast

@@ -102,11 +102,12 @@ type local struct {
 	k    *worker
 	fd   int
 	name []byte
+	st   *unix.Statx_t
 }
 
 // here returns the facts of an entry of d, until the next call.
 func (k *worker) here(d *dir, name []byte) facts {
-	k.entryAt = local{k, d.src, name}
+	k.entryAt = local{k, d.src, name, &k.sa}
 	return &k.entryAt
 }
 
@@ -120,8 +121,16 @@ func (e *local) symlink() ([]byte, error) {
 
 func (e *local) attributes() ([]byte, bool, error) {
 	a := e.k.attrs
+	known, digest := e.k.bare.find(e.fd, e.st)
+	if known {
+		e.k.bare.note(digest)
+		return nil, false, nil
+	}
 	v, err := a.read(e.fd, e.name, a.valA[:0])
 	a.valA = v
+	if err == nil && len(v) == 0 {
+		e.k.bare.note(digest)
+	}
 	return v, false, err
 }
 

@@ -49,6 +49,9 @@ type Options struct {
 	ACLs      bool // compare and set POSIX ACLs
 	XAttrs    bool // compare and set the other extended attributes (not root: user.* only)
 
+	// Bare, if not nil, remembers which files of the sources had no attributes.
+	Bare *Bare
+
 	// Skip leaves out an entry, and what is below it. The path is
 	// Source.Path or below it. It may be called from several goroutines at once.
 	Skip func(path string) bool

@@ -26,6 +26,7 @@ type place struct {
 	hardLinks, acls, xattrs bool
 	more                    func(*snapshot.Options)
 	apart                   bool // source and base are on two machines: Offer and Accept in place of Link
+	remembers               bool // Options.Bare is set
 }
 
 func newPlace(t testing.TB) *place {
@@ -36,7 +37,7 @@ func newPlace(t testing.TB) *place {
 	if _, err := exec.LookPath("rsync"); err != nil {
 		t.Skip("needs rsync")
 	}
-	p := &place{t: t, dir: t.TempDir(), hardLinks: true, acls: true, xattrs: true, apart: strings.HasPrefix(t.Name(), "TestApart/")}
+	p := &place{t: t, dir: t.TempDir(), hardLinks: true, acls: true, xattrs: true, apart: strings.HasPrefix(t.Name(), "TestApart/"), remembers: strings.HasPrefix(t.Name(), "TestRemembering/")}
 	p.must(os.Mkdir(p.at("src"), 0o755))
 	return p
 }
@@ -90,7 +91,13 @@ func (p *place) rsync(args ...string) string {
 }
 
 // first copies the source to the first snapshot, "1".
-func (p *place) first() { p.t.Helper(); p.rsync(p.at("src"), p.at("1")) }
+func (p *place) first() {
+	p.t.Helper()
+	p.rsync(p.at("src"), p.at("1"))
+	if p.remembers {
+		p.learn()
+	}
+}
 
 // sources is the one include that most tests have.
 func (p *place) sources() []snapshot.Source {
@@ -107,6 +114,9 @@ func (p *place) link(base, to string) (snapshot.Result, []string, error) {
 		Sources: p.sources(), Bases: []string{p.at(base)}, Target: p.at(to), Workers: 2,
 		HardLinks: p.hardLinks, ACLs: p.acls, XAttrs: p.xattrs, Rest: &rest,
 	}
+	if p.remembers {
+		opt.Bare = p.remember()
+	}
 	if p.more != nil {
 		p.more(&opt)
 	}
@@ -116,6 +126,9 @@ func (p *place) link(base, to string) (snapshot.Result, []string, error) {
 		res, err = p.offer(opt)
 	} else {
 		res, err = snapshot.Link(context.Background(), opt)
+	}
+	if err == nil && p.remembers {
+		p.must(opt.Bare.Save())
 	}
 	p.must(os.WriteFile(p.at("rest"), rest.Bytes(), 0o600))
 	list := strings.Split(strings.TrimSuffix(rest.String(), "\x00"), "\x00")

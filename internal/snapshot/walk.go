@@ -16,6 +16,7 @@ type worker struct {
 	buf     []byte // of directory entries
 	shared  bool   // others make the same directories in the target
 	attrs   *attrs
+	bare    bareNotes
 	sa, sb  unix.Statx_t // the entry in the source, in a base
 	la, lb  []byte       // link targets
 	entryAt local        // see here
@@ -27,8 +28,8 @@ type worker struct {
 func (r *run) newWorker() *worker {
 	return &worker{
 		run: r, buf: make([]byte, 256<<10),
-		attrs: newAttrs(r.opt.ACLs, r.opt.XAttrs, r.root, r.modern),
-		la:    make([]byte, unix.PathMax), lb: make([]byte, unix.PathMax),
+		attrs: newAttrs(r.opt.ACLs, r.opt.XAttrs, r.root, r.modern), bare: bareNotes{Bare: r.opt.Bare},
+		la: make([]byte, unix.PathMax), lb: make([]byte, unix.PathMax),
 	}
 }
 
@@ -56,6 +57,7 @@ func (r *run) walk() {
 	first.parents()
 	for _, k := range workers {
 		r.result.add(&k.n)
+		k.bare.flush()
 	}
 }
 

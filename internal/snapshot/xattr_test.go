@@ -82,5 +82,5 @@ func put(t *testing.T, file string, attrs map[string]string) {
 // equalFiles compares f below two directories.
 func equalFiles(a *attrs, fdA, fdB int) bool {
 	k := &worker{attrs: a}
-	return a.equal(&local{k, fdA, cname("f")}, fdB, cname("f"))
+	return a.equal(&local{k, fdA, cname("f"), &k.sa}, fdB, cname("f"))
 }

@@ -60,6 +60,7 @@ func (b *localBackup) Tree(ctx context.Context, t Tree) (Result, error) {
 	b.tried, b.ready = true, true
 	bases, since := b.bases()
 	if len(bases) == 0 {
+		defer b.learn(t)()
 		return b.copyAll(ctx, t)
 	}
 	return b.link(ctx, t, bases, since)
@@ -155,6 +156,8 @@ func (b *localBackup) link(ctx context.Context, t Tree, bases []string, since []
 	if b.last != nil && t.Hooks.Progress != nil {
 		o.Progress = progressOf(t.Hooks.Progress, b.last.Manifest)
 	}
+	o.Bare = b.bare(t)
+	defer o.Bare.Forget()
 	names := func() error { return nil }
 	if len(t.Exclude) > 0 || t.OneFS {
 		o.Names, names = filtered(ctx, t)
@@ -168,6 +171,7 @@ func (b *localBackup) link(ctx context.Context, t Tree, bases []string, since []
 	if err != nil {
 		return res, err
 	}
+	_ = o.Bare.Save() // without it the next run is slower, that is all
 	if r.Rest > 0 || r.RestDirs > 0 {
 		if err := b.copyRest(ctx, t, list.Name(), r.Bytes-r.LinkedBytes, &res); err != nil {
 			return res, err

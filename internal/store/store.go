@@ -38,6 +38,8 @@ type Settings struct {
 	TempDir      string   // for short-lived files; "" the system's
 	SpoolDir     string   // for pieces of streams on their way, 128 MiB of each at most; "" TempDir
 
+	KnownDir string // where is remembered which files have no attributes; "" nowhere
+
 	TLS             mtls.Files // of this host, for b1000://
 	Helper          string     // b1000d, which rsync connects by to b1000://; "" the one in PATH
 	Repository      string     // of restic, instead of Path
