@@ -10,6 +10,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"math/big"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -98,6 +99,15 @@ func (ca Maker) Sign(name string, edit func(*x509.Certificate)) (cert, key strin
 	}
 	base := filepath.Join(ca.dir, template.SerialNumber.String())
 	return base + ".pem", base + ".key", errors.Join(write(base+".pem", "CERTIFICATE", der), write(base+".key", "PRIVATE KEY", text))
+}
+
+// Address makes a certificate that of an address as well, where name is one.
+func Address(name string) func(*x509.Certificate) {
+	return func(c *x509.Certificate) {
+		if ip := net.ParseIP(name); ip != nil {
+			c.IPAddresses = []net.IP{ip}
+		}
+	}
 }
 
 // Expired makes a certificate one that was valid until an hour ago.
