@@ -200,7 +200,12 @@ func (p program) node(ctx context.Context, a asked) error {
 		_, err = io.WriteString(p.stdout, n.Config(e.status))
 		return err
 	case "export":
-		return e.b1000(ctx, canopsis.Job)
+		err := e.b1000(ctx, canopsis.Job)
+		var end *ended
+		if errors.As(err, &end) && end.status == exitFailed {
+			fmt.Fprintln(p.stderr, "cpsbackup: no backup was made; the log says why")
+		}
+		return err
 	}
 	all, err := e.backups(ctx)
 	if err != nil {

@@ -144,17 +144,18 @@ func (s *site) cps(status int, args ...string) string {
 		s.Fatalf("cpsbackup %q: exit status %d, want %d\n%s%s", args, got, status, out.String(), errs.String())
 	}
 	if status != 0 {
-		return errs.String()
+		return out.String() + errs.String()
 	}
 	return out.String()
 }
 
-func (s *site) client() *mongo.Client {
+// collection is one of the database. Its connection has to be closed while the
+// server runs, or the driver waits for that for half a minute.
+func (s *site) collection(name string) (c *mongo.Collection, closes func()) {
 	s.Helper()
-	c, err := mongo.Connect(s.Context(), options.Client().ApplyURI(fmt.Sprintf("mongodb://127.0.0.1:%d", s.db.Port)))
+	client, err := mongo.Connect(s.Context(), options.Client().ApplyURI(fmt.Sprintf("mongodb://127.0.0.1:%d", s.db.Port)))
 	must(s.T, err)
-	s.Cleanup(func() { _ = c.Disconnect(context.Background()) })
-	return c
+	return client.Database("canopsis").Collection(name), func() { _ = client.Disconnect(context.Background()) }
 }
 
 func (s *site) fill(collection string, from, to int) {
@@ -163,14 +164,18 @@ func (s *site) fill(collection string, from, to int) {
 	for i := from; i < to; i++ {
 		list = append(list, bson.D{{Key: "_id", Value: i}, {Key: "text", Value: strings.Repeat("x", 100)}})
 	}
-	_, err := s.client().Database("canopsis").Collection(collection).InsertMany(s.Context(), list)
+	c, closes := s.collection(collection)
+	defer closes()
+	_, err := c.InsertMany(s.Context(), list)
 	must(s.T, err)
 }
 
 // digest is one of all documents of a collection.
 func (s *site) digest(collection string) string {
 	s.Helper()
-	all, err := s.client().Database("canopsis").Collection(collection).Find(s.Context(), bson.D{}, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
+	c, closes := s.collection(collection)
+	defer closes()
+	all, err := c.Find(s.Context(), bson.D{}, options.Find().SetSort(bson.D{{Key: "_id", Value: 1}}))
 	must(s.T, err)
 	h, n := sha256.New(), 0
 	for ; all.Next(s.Context()); n++ {
@@ -250,8 +255,8 @@ func TestAFailedDumpIsNoBackup(t *testing.T) {
 	s := newSite(t)
 	s.fill("object", 0, 50)
 	s.storage("object nowhere")
-	if said := s.cps(1, "-e"); said == "" {
-		t.Error("nothing is said")
+	if said := s.cps(1, "-e"); !strings.Contains(said, "no backup was made") || !strings.Contains(said, "collection nowhere of database canopsis does not exist") {
+		t.Errorf("export: %s", said)
 	}
 	if list := s.cps(0, "-l"); strings.Contains(list, "deletable") || strings.Contains(list, "\n") && !strings.Contains(list, "(working)") {
 		t.Errorf("list:\n%s", list)
@@ -283,7 +288,8 @@ func TestExportDuringInserts(t *testing.T) {
 	s.fill("object", 0, 300)
 	ctx, stop := context.WithCancel(t.Context())
 	done := make(chan struct{})
-	objects := s.client().Database("canopsis").Collection("object")
+	objects, closes := s.collection("object")
+	defer closes()
 	go func() {
 		defer close(done)
 		for i := 1000; ctx.Err() == nil; i++ {

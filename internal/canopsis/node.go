@@ -149,6 +149,7 @@ func (n *Node) Config(status string) string {
 	t.section("global")
 	t.set("status_dir", word(status))
 	t.set("log_file", "/dev/stdout")
+	t.set("copy_retries", "0") // whoever called sees what is wrong, and calls again
 	t.section("report:local")
 	t.set("type", "sqlite")
 	t.set("path", word(filepath.Join(status, "reports.db")))

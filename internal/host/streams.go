@@ -2,7 +2,6 @@ package host
 
 import (
 	"context"
-	"fmt"
 	"strings"
 
 	"b1000/internal/plan"
@@ -37,7 +36,7 @@ func dumps(ctx context.Context, s plan.Stream) (list []stream.Source, err error)
 	}
 	found, err := db.Dumps(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("stream %q: %w", s.Name, err)
+		return nil, err // which names the stream
 	}
 	for _, d := range found {
 		source := stream.Source{
