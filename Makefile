@@ -62,6 +62,7 @@ lint:
 	go tool staticcheck ./...
 	go mod verify
 	shellcheck contrib/*.sh contrib/packaging/*.sh .ci/run
+	shellcheck -x contrib/scripts/*.sh
 	cd contrib/bench && shellcheck -x ./*.sh contenders/*.sh
 
 # Tests of the NixOS module need nixpkgs' lib, which no package of Debian has: they

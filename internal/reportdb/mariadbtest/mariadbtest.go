@@ -77,7 +77,13 @@ func Start(tb testing.TB, args ...string) *Server {
 // install makes the data directory and the user.
 func (s *Server) install(tb testing.TB) {
 	tb.Helper()
-	out, err := exec.Command("mariadb-install-db", "--no-defaults", "--user="+userName(),
+	// The directory for temporary files is its own: the tables that it makes its
+	// own from there have the same names in each installation.
+	temp := filepath.Join(s.dir, "tmp")
+	if err := os.Mkdir(temp, 0o700); err != nil {
+		tb.Fatal(err)
+	}
+	out, err := exec.Command("mariadb-install-db", "--no-defaults", "--tmpdir="+temp, "--user="+userName(),
 		"--datadir="+filepath.Join(s.dir, "data"), "--auth-root-authentication-method=normal",
 		"--skip-test-db", "--innodb-log-file-size=4M", "--innodb-buffer-pool-size=8M").CombinedOutput()
 	if err != nil {
@@ -226,4 +232,25 @@ func freePort(tb testing.TB) int {
 	}
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).Port
+}
+
+// Dir is the server's own directory: data holds what it stores, binary logs
+// among it, sock is its socket.
+func (s *Server) Dir() string { return s.dir }
+
+// Replicate makes a server (started with --server-id) a replica of another one
+// (with --server-id and --log-bin).
+func (s *Server) Replicate(tb testing.TB, primary *Server) {
+	tb.Helper()
+	db := s.open("")
+	defer db.Close()
+	for _, q := range []string{
+		fmt.Sprintf("CHANGE MASTER TO MASTER_HOST='%s', MASTER_PORT=%d, MASTER_USER='%s', MASTER_PASSWORD='%s', MASTER_CONNECT_RETRY=1, MASTER_USE_GTID=slave_pos",
+			primary.Host, primary.Port, primary.User, primary.Password),
+		"START SLAVE",
+	} {
+		if _, err := db.Exec(q); err != nil {
+			tb.Fatal(err)
+		}
+	}
 }
