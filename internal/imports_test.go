@@ -45,6 +45,7 @@ var may = map[string]string{
 	"internal/passive":              "mtls process",
 	"internal/progress":             "",
 	"internal/storage":              "config mtls process report retention rsync run store wire snapshot",
+	"internal/storage/storagetest":  "mtls mtls/mtlstest",
 	"internal/systemd":              "",
 	"internal/testhost":             "",
 	"internal/unit":                 "",
