@@ -129,7 +129,7 @@ func TestOnHostsTwoClientsStoreAndRestore(t *testing.T) {
 	if !strings.Contains(s.log(), `certificate of "web2": no file in /etc/b1000/clients admits it`) {
 		t.Errorf("log of the server:\n%s", s.log())
 	}
-	if out := s.server.MustRun("curl", "-sf", "http://127.0.0.1:4201/metrics"); !strings.Contains(out, `b1000_storage_backups{client="web1"} 4`) {
+	if out := s.server.MustRun("curl", "-sf", "http://127.0.0.1:4201/metrics"); !strings.Contains(out, `b1000_storage_backups{client="web1",backup_job="data",instance_name=""} 4`) {
 		t.Errorf("metrics:\n%s", out)
 	}
 }

@@ -13,6 +13,9 @@ import (
 const (
 	rules = "b1000.rules.yml"
 	tests = "b1000.rules.test.yml"
+
+	storageRules = "b1000-storage.rules.yml"
+	storageTests = "b1000-storage.rules.test.yml"
 )
 
 func read(t *testing.T, path string) string {
@@ -31,6 +34,7 @@ func written(t *testing.T) map[string]bool {
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no samples of metrics: %v", err)
 	}
+	files = append(files, "../../internal/storage/testdata/metrics.prom")
 	names := map[string]bool{}
 	for _, file := range files {
 		for _, m := range regexp.MustCompile(`(?m)^# TYPE (\S+) `).FindAllStringSubmatch(read(t, file), -1) {
@@ -45,7 +49,7 @@ func TestPromtool(t *testing.T) {
 	if err != nil {
 		t.Skip("promtool is not installed (Debian: prometheus)")
 	}
-	for _, args := range [][]string{{"check", "rules", "--lint-fatal", rules}, {"test", "rules", tests}} {
+	for _, args := range [][]string{{"check", "rules", "--lint-fatal", rules, storageRules}, {"test", "rules", tests, storageTests}} {
 		if out, err := exec.Command(tool, args...).CombinedOutput(); err != nil {
 			t.Errorf("promtool %s: %v\n%s", strings.Join(args, " "), err, out)
 		}
@@ -55,7 +59,7 @@ func TestPromtool(t *testing.T) {
 // A rule over a series that nobody writes never fires.
 func TestEverySeriesIsWritten(t *testing.T) {
 	names := written(t)
-	for _, file := range []string{rules, tests} {
+	for _, file := range []string{rules, tests, storageRules, storageTests} {
 		used := regexp.MustCompile(`\bb1000_\w+`).FindAllString(read(t, file), -1)
 		if len(used) == 0 {
 			t.Errorf("%s: names no series", file)
@@ -70,9 +74,9 @@ func TestEverySeriesIsWritten(t *testing.T) {
 
 // Each alert is shown to fire and to be silent.
 func TestEveryAlertIsTested(t *testing.T) {
-	cases := read(t, tests)
-	alerts := regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(read(t, rules), -1)
-	if len(alerts) < 10 {
+	cases := read(t, tests) + read(t, storageTests)
+	alerts := regexp.MustCompile(`- alert: (\w+)`).FindAllStringSubmatch(read(t, rules)+read(t, storageRules), -1)
+	if len(alerts) < 20 {
 		t.Fatalf("%d alerts are found", len(alerts))
 	}
 	for _, a := range alerts {

@@ -78,6 +78,7 @@ var clientOptions = []Option{
 	{Name: "ssl_peer_cn", Kind: Text, Need: "*", Doc: "common name or DNS name that the client's certificate must bear"},
 	{Name: "quota", Kind: Size, Doc: "how much the client may store; no limit where not set"},
 	{Name: "restic", Kind: Enum, Values: "append-only full no", Default: "append-only", Doc: "whether the client has a restic repository, and whether it may delete there"},
+	{Name: "max_age", Kind: Duration, Doc: "age at which the last backup is shown as late; twice the usual time between two where not set"},
 	{Name: "allow", Kind: EnumList, Values: "backup list show restore verify delete", Default: "backup list show restore", Doc: "what the client may ask for"},
 }
 

@@ -37,6 +37,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	s.wg.Go(func() { _ = web.Serve(served) })
 	s.wg.Go(s.tend)
 	s.wg.Go(s.watch)
+	s.wg.Go(s.weighAll)
 	stop := context.AfterFunc(ctx, func() {
 		s.end(errEnding)
 		l.Close()
@@ -101,12 +102,7 @@ func (p *peer) Read(b []byte) (int, error) {
 // meet finds out who a client is and what it speaks: HTTP, or the protocol of an
 // rsync daemon, whose client begins as well.
 func (s *Server) meet(conn net.Conn, served *queue) {
-	refused := func(err error) {
-		s.refused.Add(1)
-		if s.ctx.Err() == nil {
-			s.Log.Warn(fmt.Sprintf("%v: refused: %v", conn.RemoteAddr(), notTLS(mtls.Explain(err))))
-		}
-	}
+	refused := func(err error) { s.refuse(conn.RemoteAddr().String(), notTLS(mtls.Explain(err))) }
 	known, err := s.doors.knock(conn)
 	if err != nil {
 		refused(err)

@@ -25,6 +25,7 @@ type backup struct {
 	token, client string
 	target        store.Target
 	place         store.Place
+	since         time.Time // begun
 
 	mu        sync.Mutex
 	used      time.Time
@@ -103,10 +104,11 @@ func (s *Server) begin(c *call) error {
 		return err
 	}
 	place := made.(store.Place)
-	b := &backup{token: rand.Text(), client: c.client.name, target: t, place: place, used: s.Now()}
+	b := &backup{token: rand.Text(), client: c.client.name, target: t, place: place, since: s.Now(), used: s.Now()}
 	s.mu.Lock()
 	s.backups[b.token] = b
 	s.mu.Unlock()
+	s.stale(b.client)
 	s.Log.Info(fmt.Sprintf("%s: has begun backup %s of job %s", b.client, t.Manifest.ID, t.Job))
 	return c.say(wire.Begun{Token: b.token})
 }
@@ -207,6 +209,7 @@ func (s *Server) drop(b *backup, why error) {
 	closed := b.closed
 	b.over, b.closed = true, true
 	b.mu.Unlock()
+	s.stale(b.client)
 	if closed {
 		return
 	}

@@ -21,8 +21,9 @@ type client struct {
 	name, peer string
 	allow      []string
 	keep       config.Keep
-	quota      int64  // bytes; 0 for no limit
-	restic     string // append-only, full or no
+	quota      int64         // bytes; 0 for no limit
+	restic     string        // append-only, full or no
+	maxAge     time.Duration // of the last backup; 0 where it is told from those before
 }
 
 func (c *client) may(what string) bool { return slices.Contains(c.allow, what) }
@@ -144,5 +145,5 @@ func (c *clients) load(name string) *client {
 	if len(problems) > 0 {
 		return nil
 	}
-	return &client{name: s.Name, peer: s.Text("ssl_peer_cn"), allow: s.Words("allow"), keep: s.Keep(), quota: s.Size("quota"), restic: s.Text("restic")}
+	return &client{name: s.Name, peer: s.Text("ssl_peer_cn"), allow: s.Words("allow"), keep: s.Keep(), quota: s.Size("quota"), restic: s.Text("restic"), maxAge: s.Duration("max_age")}
 }

@@ -72,13 +72,13 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, permission strin
 	p := r.Context().Value(peerKey{}).(*peer)
 	who, err := s.clients.find(p.cert)
 	if err != nil {
-		s.Log.Warn(fmt.Sprintf("%s: refused: %v", r.RemoteAddr, err))
+		s.refuse(r.RemoteAddr, err)
 		w.Header().Set("Connection", "close")
 		fail(w, &refusal{status: http.StatusForbidden, text: "this client is not admitted any more"})
 		return
 	}
 	if permission != "" && !who.may(permission) {
-		s.Log.Warn(fmt.Sprintf("%s: refused: %s is not allowed", who.name, permission))
+		s.refuse(who.name, errors.New(permission+" is not allowed"))
 		fail(w, &refusal{status: http.StatusForbidden, text: fmt.Sprintf("%s is not allowed to client %s; the option allow in its file says %s", permission, who.name, strings.Join(who.allow, " "))})
 		return
 	}

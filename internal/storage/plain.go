@@ -3,6 +3,7 @@ package storage
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -22,11 +23,11 @@ func (s *Server) plain(p *peer) {
 	defer p.Close()
 	who, err := s.clients.find(p.cert)
 	if err != nil {
-		s.Log.Warn(fmt.Sprintf("%v: refused: %v", p.RemoteAddr(), err))
+		s.refuse(p.RemoteAddr().String(), err)
 		return
 	}
 	if !who.may("list") || !who.may("restore") {
-		s.Log.Warn(fmt.Sprintf("%s: refused: rsync needs list and restore in allow", who.name))
+		s.refuse(who.name, errors.New("rsync needs list and restore in allow"))
 		p.refuse(fmt.Sprintf("list and restore are not both allowed to client %s", who.name), s.Handshake)
 		return
 	}

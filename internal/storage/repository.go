@@ -7,8 +7,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/restic/rest-server/repo"
 )
@@ -121,25 +123,24 @@ func ifThere(err error) error {
 	return err
 }
 
-// heldSnapshots are those of a client's repository: how many, and when the last
-// one came. restic writes a snapshot when all that it needs is stored.
-func (s *Server) heldSnapshots(c *client) (held ResticStatus, ok bool) {
-	dir := filepath.Join(s.root(c), repositoryDir)
-	entries, err := os.ReadDir(filepath.Join(dir, "snapshots"))
+// heldSnapshots are those of a client's repository, and when each came. restic
+// writes a snapshot when all that it needs is stored.
+func (s *Server) heldSnapshots(c *client) (held ResticStatus, times []time.Time, ok bool) {
+	entries, err := os.ReadDir(filepath.Join(s.root(c), repositoryDir, "snapshots"))
 	if err != nil {
-		return held, false
+		return held, nil, false
 	}
 	for _, e := range entries {
-		info, err := e.Info()
-		if err != nil || strings.Contains(e.Name(), unfinished) {
-			continue
-		}
-		held.Snapshots++
-		if info.ModTime().After(held.Last) {
-			held.Last = info.ModTime()
+		if info, err := e.Info(); err == nil && !strings.Contains(e.Name(), unfinished) {
+			times = append(times, info.ModTime())
 		}
 	}
-	return held, true
+	slices.SortFunc(times, time.Time.Compare)
+	held.Snapshots = len(times)
+	if len(times) > 0 {
+		held.Last = times[len(times)-1]
+	}
+	return held, times, true
 }
 
 // unfinished is in the name of a file that the library has not received whole.

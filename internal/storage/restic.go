@@ -24,7 +24,7 @@ func (s *Server) restic(w http.ResponseWriter, r *http.Request) {
 	p := r.Context().Value(peerKey{}).(*peer)
 	who, err := s.clients.find(p.cert)
 	if err != nil {
-		s.Log.Warn(fmt.Sprintf("%s: refused: %v", r.RemoteAddr, err))
+		s.refuse(r.RemoteAddr, err)
 		w.Header().Set("Connection", "close")
 		http.Error(w, "this client is not admitted any more", http.StatusForbidden)
 		return
@@ -37,9 +37,10 @@ func (s *Server) restic(w http.ResponseWriter, r *http.Request) {
 		var no *refusal
 		if errors.As(err, &no) {
 			status = no.status
-			err = errors.New("refused: " + err.Error())
+			s.refuse(who.name, fmt.Errorf("restic: %s %s: %w", r.Method, q.path, err))
+		} else {
+			s.Log.Warn(fmt.Sprintf("%s: restic: %s %s: %v", who.name, r.Method, q.path, err))
 		}
-		s.Log.Warn(fmt.Sprintf("%s: restic: %s %s: %v", who.name, r.Method, q.path, err))
 		http.Error(w, err.Error(), status)
 	}
 }

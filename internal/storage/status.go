@@ -2,29 +2,38 @@ package storage
 
 import (
 	"context"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
 	"b1000/internal/mtls"
-	"b1000/internal/report"
-	"b1000/internal/store"
 )
 
 // Status is how the server stands, in JSON for whoever watches it.
 type Status struct {
+	Host     string         `json:"host"`
 	Time     time.Time      `json:"time"`
-	Since    time.Time      `json:"since"` // when the server started
-	Fault    string         `json:"fault,omitempty"`
+	Since    time.Time      `json:"since"`           // when the server started
+	Fault    string         `json:"fault,omitempty"` // why nothing can be stored
 	Disk     DiskStatus     `json:"disk"`
 	Running  int            `json:"running"` // transfers
 	Most     int            `json:"most"`    // of them, at once
 	Waiting  int            `json:"waiting"`
 	Refused  int64          `json:"refused"`           // connections, since the start
+	Lately   []Refusal      `json:"lately"`            // the last of them, newest first
 	Expires  time.Time      `json:"expires,omitzero"`  // the server's certificate
 	Warning  string         `json:"warning,omitempty"` // about it
 	Clients  []ClientStatus `json:"clients"`           // by name
-	Unusable []string       `json:"unusable"`          // files of clients_dir that admit nobody
+	Unusable []string       `json:"unusable"`          // files of clients_dir that admit nobody, and why
+	Orphans  []string       `json:"orphans"`           // directories of clients that are not admitted
+}
+
+// Refusal is a connection that was refused.
+type Refusal struct {
+	Time time.Time `json:"time"`
+	From string    `json:"from"` // address
+	Why  string    `json:"why"`
 }
 
 // DiskStatus is the file system that the backups are on, in bytes.
@@ -37,26 +46,25 @@ type DiskStatus struct {
 // ClientStatus is what there is of one client.
 type ClientStatus struct {
 	Name       string        `json:"name"`
-	Backups    int           `json:"backups"`    // complete ones
-	Incomplete int           `json:"incomplete"` // begun, and not finished
+	Jobs       []JobStatus   `json:"jobs"`       // by name
+	Incomplete int           `json:"incomplete"` // backups that were begun, and not finished
+	Restic     *ResticStatus `json:"restic,omitempty"`
+	Used       int64         `json:"used"`             // bytes on the disk, as of UsedAt
+	UsedAt     time.Time     `json:"used_at,omitzero"` // not known yet where this is missing
 	Quota      int64         `json:"quota,omitempty"`
-	Last       *LastStatus   `json:"last,omitempty"`
-	Making     []string      `json:"making"` // jobs of backups that are being made
+	Making     []Making      `json:"making"` // backups that are being made
 	Reading    int           `json:"reading"`
-	Restic     *ResticStatus `json:"restic,omitempty"` // its repository
-	Received   int64         `json:"received"`         // bytes on the wire, since the start
+	Received   int64         `json:"received"` // bytes on the wire, since the start
 	Sent       int64         `json:"sent"`
+	Late       bool          `json:"late"` // one of its jobs, or its repository
 	Fault      string        `json:"fault,omitempty"`
 }
 
-// LastStatus is a client's last complete backup.
-type LastStatus struct {
-	ID       string    `json:"id"`
+// Making is a backup that is being made.
+type Making struct {
 	Job      string    `json:"job"`
 	Instance string    `json:"instance,omitempty"`
-	End      time.Time `json:"end"`
-	Files    int64     `json:"files"`
-	Bytes    int64     `json:"bytes"`
+	Since    time.Time `json:"since"`
 }
 
 // ResticStatus is what there is of a client's restic repository, in which nothing
@@ -65,24 +73,18 @@ type ResticStatus struct {
 	Snapshots int       `json:"snapshots"`
 	Last      time.Time `json:"last,omitzero"` // when the last one came
 	Busy      int       `json:"busy"`          // requests at work
+	Late      bool      `json:"late"`
+	MaxAge    int64     `json:"max_age_seconds,omitempty"`
 }
-
-// holding is what was last found of a client's backups.
-type holding struct {
-	backups, incomplete int
-	last                *LastStatus
-	restic              *ResticStatus
-	fault               string
-	at                  time.Time
-}
-
-// fresh is how long a holding is not looked at again, unless it changes.
-const fresh = 5 * time.Minute
 
 // Status tells how the server stands.
 func (s *Server) Status(ctx context.Context) Status {
 	now := s.Now()
-	out := Status{Time: now, Since: s.since, Most: s.Transfers, Refused: s.refused.Load(), Clients: []ClientStatus{}, Unusable: s.clients.unusable()}
+	out := Status{
+		Time: now, Since: s.since, Most: s.Transfers, Refused: s.refused.Load(), Lately: s.lately(),
+		Clients: []ClientStatus{}, Unusable: s.clients.unusable(), Orphans: s.orphans(),
+	}
+	out.Host, _ = os.Hostname()
 	out.Running, out.Waiting = s.rooms.count()
 	disk, err := spaceOf(s.Path)
 	if err == nil {
@@ -106,20 +108,16 @@ func (s *Server) Status(ctx context.Context) Status {
 }
 
 func (s *Server) clientStatus(ctx context.Context, c *client) ClientStatus {
-	h := s.holding(ctx, c)
-	out := ClientStatus{Name: c.name, Quota: c.quota, Backups: h.backups, Incomplete: h.incomplete, Last: h.last, Fault: h.fault, Making: []string{}}
-	if h.restic != nil {
-		copied := *h.restic
-		out.Restic = &copied
-	}
+	out := s.holding(ctx, c).status(c, s.Now())
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, b := range s.backups {
 		if b.client == c.name && !b.isClosed() {
-			out.Making = append(out.Making, b.target.Job)
+			out.Making = append(out.Making, Making{b.target.Job, b.target.Manifest.Instance, b.since})
 		}
 	}
-	slices.Sort(out.Making)
+	out.Incomplete = max(0, out.Incomplete-len(out.Making))
+	slices.SortFunc(out.Making, func(a, b Making) int { return a.Since.Compare(b.Since) })
 	for _, t := range s.transfers {
 		switch {
 		case t.client.name != c.name || t.backup != nil || t.ctx.Err() != nil:
@@ -132,55 +130,48 @@ func (s *Server) clientStatus(ctx context.Context, c *client) ClientStatus {
 	if n := s.traffic[c.name]; n != nil {
 		out.Received, out.Sent = n.received.Load(), n.sent.Load()
 	}
+	m := s.weights[c.name]
+	out.Used, out.UsedAt = m.bytes, m.at
 	return out
 }
 
-// holding looks at a client's backups, if that was not done lately.
-func (s *Server) holding(ctx context.Context, c *client) holding {
-	s.mu.Lock()
-	h, ok := s.holdings[c.name]
-	s.mu.Unlock()
-	if ok && s.Now().Sub(h.at) < fresh {
-		return h
+// mostLately is how many refused connections are remembered.
+const mostLately = 10
+
+// refuse remembers a connection that is refused, and logs it.
+func (s *Server) refuse(from string, why error) {
+	s.refused.Add(1)
+	if s.ctx.Err() != nil {
+		return
 	}
-	h = s.look(ctx, c)
+	s.Log.Warn(from + ": refused: " + why.Error())
 	s.mu.Lock()
-	s.holdings[c.name] = h
-	s.mu.Unlock()
-	return h
+	defer s.mu.Unlock()
+	s.refusals = append(s.refusals, Refusal{s.Now(), from, why.Error()})
+	if n := len(s.refusals) - mostLately; n > 0 {
+		s.refusals = slices.Delete(s.refusals, 0, n)
+	}
 }
 
-// stale has a client's backups looked at again.
-func (s *Server) stale(client string) {
+func (s *Server) lately() []Refusal {
 	s.mu.Lock()
-	delete(s.holdings, client)
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	list := append([]Refusal{}, s.refusals...)
+	slices.Reverse(list)
+	return list
 }
 
-func (s *Server) look(ctx context.Context, c *client) holding {
-	h := holding{at: s.Now()}
-	list, err := s.entries(ctx, c, "")
+// orphans are what is stored of clients that are not admitted.
+func (s *Server) orphans() []string {
+	names := []string{}
+	entries, err := os.ReadDir(s.Path)
 	if err != nil {
-		h.fault = err.Error()
+		return names
 	}
-	var last *store.Entry
-	for i, e := range list {
-		switch {
-		case e.State == report.Incomplete:
-			h.incomplete++
-		case e.State == report.Complete:
-			h.backups++
-			if last == nil || e.Manifest.End.After(last.Manifest.End) {
-				last = &list[i]
-			}
+	for _, e := range entries {
+		if e.IsDir() && namePattern.MatchString(e.Name()) && s.clients.named(e.Name()) == nil && e.Name() != "lost+found" {
+			names = append(names, e.Name())
 		}
 	}
-	if held, ok := s.heldSnapshots(c); ok {
-		h.restic = &held
-	}
-	if last != nil {
-		m := last.Manifest
-		h.last = &LastStatus{ID: m.ID, Job: m.Job, Instance: m.Instance, End: m.End, Files: m.Files, Bytes: m.Bytes}
-	}
-	return h
+	return names
 }

@@ -18,18 +18,119 @@ var pageText string
 var pageStyle []byte
 
 var page = template.Must(template.New("status").Funcs(template.FuncMap{
-	"size": sizeText,
-	"when": func(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05 MST") },
-	"ago":  func(now, t time.Time) string { return ageText(now.Sub(t)) },
-	"join": func(words []string) string { return strings.Join(words, ", ") },
-	"share": func(part, whole int64) int64 {
-		if whole <= 0 {
-			return 0
+	"size":    sizeText,
+	"when":    func(t time.Time) string { return t.Local().Format("2006-01-02 15:04 MST") },
+	"day":     func(t time.Time) string { return t.Local().Format("2006-01-02") },
+	"ago":     func(now, t time.Time) string { return ageText(now.Sub(t)) },
+	"span":    func(now, t time.Time) string { return spanText(now.Sub(t)) },
+	"until":   func(now, t time.Time) string { return "in " + spanText(t.Sub(now)) },
+	"due":     func(maxAge int64) string { return spanText(time.Duration(maxAge) * time.Second) },
+	"join":    func(words []string) string { return strings.Join(words, ", ") },
+	"share":   share,
+	"used":    func(d DiskStatus) int64 { return d.Total - d.Free },
+	"most":    func(d DiskStatus) int64 { return d.Total - d.MinFree },
+	"stored":  stored,
+	"rows":    rows,
+	"verdict": verdictOf,
+	"diskClass": func(d DiskStatus) string {
+		switch {
+		case d.Free < d.MinFree:
+			return "bad"
+		case share(d.Total-d.Free, d.Total) >= 90:
+			return "warn"
 		}
-		return 100 * part / whole
+		return "fill"
 	},
-	"used": func(d DiskStatus) int64 { return d.Total - d.Free },
 }).Parse(pageText))
+
+func share(part, whole int64) int64 {
+	if whole <= 0 {
+		return 0
+	}
+	return int64(100 * float64(part) / float64(whole))
+}
+
+func stored(list []ClientStatus) (sum int64) {
+	for _, c := range list {
+		sum += c.Used
+	}
+	return sum
+}
+
+// row is one line of the table: a job of a client, or its repository.
+type row struct {
+	Of                      int // so many lines has the client
+	Name, Size, Files, Kept string
+	Last                    time.Time
+	Late, Never             bool
+	MaxAge                  int64
+}
+
+func rows(c ClientStatus) []row {
+	var list []row
+	for _, j := range c.Jobs {
+		name := j.Job
+		if j.Instance != "" {
+			name += "/" + j.Instance
+		}
+		list = append(list, row{Name: name, Size: sizeText(j.Bytes), Files: fmt.Sprint(j.Files), Kept: fmt.Sprint(j.Backups), Last: j.End, Late: j.Late, MaxAge: j.MaxAge})
+	}
+	if r := c.Restic; r != nil && r.Snapshots > 0 {
+		list = append(list, row{Name: "restic repository", Kept: fmt.Sprint(r.Snapshots), Last: r.Last, Late: r.Late, MaxAge: r.MaxAge})
+	}
+	if len(list) == 0 {
+		list = []row{{Never: true}}
+	}
+	for i := range list {
+		list[i].Of = len(list)
+	}
+	return list
+}
+
+// verdict is what is to be known first.
+type verdict struct {
+	Class, Short string
+	Reasons      []string
+}
+
+func verdictOf(st Status) verdict {
+	v := verdict{Class: "good", Short: "Everything is stored in time"}
+	if len(st.Clients) == 0 {
+		v = verdict{Class: "warn", Short: "Nobody is admitted"}
+	}
+	note := func(class, short, reason string) {
+		if v.Class != "bad" {
+			v.Class = class
+		}
+		if len(v.Reasons) == 0 {
+			v.Short = short
+		}
+		v.Reasons = append(v.Reasons, reason)
+	}
+	if st.Fault != "" {
+		note("bad", "Nothing can be stored", st.Fault)
+	}
+	for _, c := range st.Clients {
+		if c.Fault != "" {
+			note("bad", "Backups cannot be read", c.Name+": "+c.Fault)
+		}
+		for _, r := range rows(c) {
+			switch {
+			case r.Late:
+				note("warn", "Backups are late", fmt.Sprintf("%s, %s: the last one is %s old", c.Name, r.Name, spanText(st.Time.Sub(r.Last))))
+			case r.Never && len(c.Making) == 0:
+				note("warn", "Some have stored nothing yet", c.Name+" has stored nothing yet")
+			}
+		}
+	}
+	for _, u := range st.Unusable {
+		note("warn", "A client's file has a fault", u)
+	}
+	if st.Warning != "" {
+		note("warn", "The certificate ends soon", st.Warning)
+	}
+	return v
+}
 
 // StatusHandler serves how the server stands: a page for people, /status.json,
 // /metrics for Prometheus and /healthz. It shows names of clients and jobs to
@@ -94,55 +195,23 @@ func (s *Server) StatusServer() *http.Server {
 	}
 }
 
-// metrics is the status in Prometheus' text format. Names of clients need no
-// escape (config.NamePattern).
-func metrics(st Status) []byte {
-	var b bytes.Buffer
-	one := func(name, kind, help string, value any) {
-		fmt.Fprintf(&b, "# HELP b1000_storage_%s %s\n# TYPE b1000_storage_%s %s\nb1000_storage_%s %v\n", name, help, name, kind, name, value)
+// ageText is an age for people.
+func ageText(d time.Duration) string {
+	if d < time.Minute {
+		return "just now"
 	}
-	each := func(name, kind, help string, of func(ClientStatus) (any, bool)) {
-		fmt.Fprintf(&b, "# HELP b1000_storage_%s %s\n# TYPE b1000_storage_%s %s\n", name, help, name, kind)
-		for _, c := range st.Clients {
-			if v, ok := of(c); ok {
-				fmt.Fprintf(&b, "b1000_storage_%s{client=%q} %v\n", name, c.Name, v)
-			}
-		}
-	}
-	one("disk_bytes", "gauge", "Size of the file system that holds the backups.", st.Disk.Total)
-	one("disk_free_bytes", "gauge", "What is free of it.", st.Disk.Free)
-	one("disk_min_free_bytes", "gauge", "Below this much free nothing is taken.", st.Disk.MinFree)
-	one("transfers", "gauge", "Transfers that are being served.", st.Running)
-	one("transfers_max", "gauge", "Transfers that are served at once.", st.Most)
-	one("transfers_waiting", "gauge", "Transfers that wait for a place.", st.Waiting)
-	one("refused_total", "counter", "Connections that were refused.", st.Refused)
-	one("clients", "gauge", "Clients that are admitted.", len(st.Clients))
-	one("clients_unusable", "gauge", "Files of clients_dir with faults, which admit nobody.", len(st.Unusable))
-	if !st.Expires.IsZero() {
-		one("certificate_expiry_timestamp_seconds", "gauge", "When the server's certificate ends.", st.Expires.Unix())
-	}
-	each("backups", "gauge", "Complete backups of a client.", func(c ClientStatus) (any, bool) { return c.Backups, true })
-	each("backups_incomplete", "gauge", "Backups that a client has begun and not finished.", func(c ClientStatus) (any, bool) { return c.Incomplete, true })
-	each("last_success_timestamp_seconds", "gauge", "End of the last complete backup of a client.", func(c ClientStatus) (any, bool) {
-		if c.Last == nil {
-			return nil, false
-		}
-		return c.Last.End.Unix(), true
-	})
-	each("received_bytes_total", "counter", "Bytes that came from a client.", func(c ClientStatus) (any, bool) { return c.Received, true })
-	each("sent_bytes_total", "counter", "Bytes that went to a client.", func(c ClientStatus) (any, bool) { return c.Sent, true })
-	return b.Bytes()
+	return spanText(d) + " ago"
 }
 
-// ageText is an age for people, in the one unit that matters.
-func ageText(d time.Duration) string {
+// spanText is a span of time for people, in the one unit that matters.
+func spanText(d time.Duration) string {
 	switch {
 	case d < time.Minute:
-		return "just now"
+		return fmt.Sprintf("%d s", max(int(d.Seconds()), 0))
 	case d < time.Hour:
-		return fmt.Sprintf("%d min ago", int(d.Minutes()))
+		return fmt.Sprintf("%d min", int(d.Minutes()))
 	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h ago", int(d.Hours()))
+		return fmt.Sprintf("%d h", int(d.Hours()))
 	}
-	return fmt.Sprintf("%d days ago", int(d.Hours()/24))
+	return fmt.Sprintf("%d days", int(d.Hours()/24))
 }

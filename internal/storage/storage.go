@@ -68,7 +68,9 @@ type Server struct {
 	transfers map[string]*transfer // by token
 	holdings  map[string]holding   // by client
 	traffic   map[string]*traffic  // by client
-	measures  map[string]measured  // by client
+	measures  map[string]measured  // by client; without its repository
+	weights   map[string]measured  // by client; all that it takes
+	refusals  []Refusal            // the last ones, oldest first
 
 	since   time.Time
 	refused atomic.Int64 // connections
@@ -112,7 +114,7 @@ func New(ctx context.Context, s Settings) (*Server, error) {
 	}
 	v := &Server{
 		Settings: s, rooms: newRooms(s.Transfers), doors: newDoors(), recorder: newRecorder(),
-		backups: map[string]*backup{}, transfers: map[string]*transfer{}, holdings: map[string]holding{}, traffic: map[string]*traffic{}, measures: map[string]measured{},
+		backups: map[string]*backup{}, transfers: map[string]*transfer{}, holdings: map[string]holding{}, traffic: map[string]*traffic{}, measures: map[string]measured{}, weights: map[string]measured{},
 	}
 	v.since = v.Now()
 	v.clients = newClients(s.ClientsDir, s.Log)
