@@ -10,7 +10,7 @@ import (
 func TestSamples(t *testing.T) {
 	t.Setenv("CREDENTIALS_DIRECTORY", "")
 	samples, err := filepath.Glob("../../contrib/samples/*.cfg")
-	if err != nil || len(samples) < 3 {
+	if err != nil || len(samples) < 5 {
 		t.Fatalf("samples: %v, %v", samples, err)
 	}
 	for _, s := range samples {
@@ -23,7 +23,7 @@ func TestSamples(t *testing.T) {
 			t.Fatal(err)
 		}
 		cfg, problems, err := Load(alone)
-		if err != nil || len(problems) > 0 || len(cfg.Jobs()) == 0 {
+		if err != nil || len(problems) > 0 || len(cfg.Jobs()) == 0 && cfg.Section("storage", "") == nil {
 			t.Errorf("%s: %v %v", s, problems, err)
 		}
 	}
