@@ -30,7 +30,7 @@ if ! flock -n 9; then
 fi
 trap '"$here/fresh.sh" "$dir" off' EXIT
 
-for program in b1000 b1000ctl; do
+for program in b1000 b1000ctl b1000d; do
   rm -f "$dir/bin/$program"
   (cd "$here/../.." && CGO_ENABLED=0 go build -trimpath -o "$dir/bin/$program" "./cmd/$program") ||
     echo "run.sh: $program does not build" >&2

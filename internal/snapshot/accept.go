@@ -21,6 +21,7 @@ type AcceptOptions struct {
 	// Nobody else may write to it or below it, now or later, but Merge: what is
 	// in it belongs to the bases too.
 	Target  string
+	Seeds   Seeds
 	Workers int // 0: 2
 }
 
@@ -46,6 +47,7 @@ func Accept(ctx context.Context, opt AcceptOptions, conn io.ReadWriter) (Accepte
 	err := a.open(ctx, opt)
 	if err == nil {
 		defer a.close()
+		defer a.seeds.close()
 		defer context.AfterFunc(ctx, func() { a.fail(context.Cause(ctx)); a.refuse(context.Cause(ctx)) })()
 		err = a.serve()
 	}
@@ -77,6 +79,7 @@ type acceptor struct {
 	sum    Accepted
 	sumMu  sync.Mutex
 	seed   maphash.Seed
+	seeds  seeder
 	places [64]sync.Mutex // by a directory's path: who makes links in it keeps its times right
 	queues []chan []byte
 	free   chan []byte
@@ -104,6 +107,9 @@ func (a *acceptor) open(ctx context.Context, opt AcceptOptions) error {
 		if err = mustBeEmpty(r.target); err != nil {
 			err = fmt.Errorf("target %s: %w", opt.Target, err)
 		}
+	}
+	if err == nil {
+		err = a.seeds.open(opt.Seeds)
 	}
 	if err != nil {
 		r.close()

@@ -3,14 +3,21 @@ package snapshot_test
 import (
 	"context"
 	"net"
+	"os"
 	"testing"
+	"time"
 
 	"b1000/internal/snapshot"
 )
 
 // TestApart runs the tests of Link with the source on one machine and the bases
 // on another, as far as they are not about what only Link does.
-func TestApart(t *testing.T) {
+func TestApart(t *testing.T) { apart(t) }
+
+// TestSeeded does the same with a seed for each file that has a base.
+func TestSeeded(t *testing.T) { apart(t) }
+
+func apart(t *testing.T) {
 	for name, test := range map[string]func(*testing.T){
 		"Unchanged": TestUnchangedTreeIsLinkedWhole, "Changes": TestChangeIsCopied, "List": TestList,
 		"Groups": TestGroups, "NoHardLinks": TestNoHardLinks,
@@ -32,6 +39,13 @@ func (p *place) offer(opt snapshot.Options) (snapshot.Result, error) {
 	client, server := net.Pipe()
 	accepted := make(chan error, 1)
 	there := snapshot.AcceptOptions{Bases: opt.Bases, BaseTimes: opt.BaseTimes, Target: opt.Target}
+	if p.seeded {
+		p.must(os.MkdirAll(opt.Target+".upload", 0o700))
+		there.Seeds = snapshot.Seeds{Upload: opt.Target + ".upload", Dir: seedDir, Patience: time.Minute, Own: len(opt.Bases)}
+		if p.own {
+			there.Seeds.Own = 0
+		}
+	}
 	go func() {
 		_, err := snapshot.Accept(context.Background(), there, server)
 		server.Close()

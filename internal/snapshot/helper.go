@@ -98,7 +98,7 @@ func (h *helper) dir(b *body) error {
 	if err := h.subs(d, b); err != nil {
 		return err
 	}
-	bits, err := h.entries(d, b)
+	bits, err := h.entries(d, p, b)
 	if err != nil {
 		return err
 	}
@@ -133,7 +133,7 @@ func (h *helper) subs(d *dir, b *body) error {
 }
 
 // entries links what is equal and returns a bit for each entry that is wanted.
-func (h *helper) entries(d *dir, b *body) ([]byte, error) {
+func (h *helper) entries(d *dir, p string, b *body) ([]byte, error) {
 	n := int(b.below(uint64(len(b.rest)) + 1))
 	bits := make([]byte, (n+7)/8)
 	var t told
@@ -147,6 +147,7 @@ func (h *helper) entries(d *dir, b *body) ([]byte, error) {
 		if h.decideTold(d, name, &t) != linked {
 			bits[i/8] |= 1 << (i % 8)
 			h.n.Wanted++
+			h.seed(d, p, name, &t)
 		} else {
 			h.n.Linked++
 		}

@@ -27,7 +27,7 @@ type MergeOptions struct {
 // touches no file.
 //
 // Directories that are in the upload pass on their attributes, but for the top
-// one. No link is followed on either side.
+// one, and those that were made for Seeds. No link is followed on either side.
 func Merge(ctx context.Context, opt MergeOptions) error {
 	m := &merger{ctx: ctx, leave: opt.Leave, upload: -1, target: -1}
 	defer m.close()
@@ -122,7 +122,7 @@ func (m *merger) here(p string) (subs []byte, err error) {
 			subs = append(subs, name...)
 		}
 	}
-	if p == "" {
+	if p == "" || st.Mtime.Sec == unstamped.Sec && st.Mtime.Nsec == unstamped.Nsec {
 		return subs, setTime(to, old.Mtime)
 	}
 	return subs, stamp(m.attrs, from, to, &st)

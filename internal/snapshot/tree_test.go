@@ -18,6 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// seedDir is the --partial-dir.
+const seedDir = ".~half"
+
 // place is where one test works: src and the snapshots 1, 2, … side by side.
 type place struct {
 	t   testing.TB
@@ -25,6 +28,8 @@ type place struct {
 	// what is preserved; all of it unless a test says otherwise
 	hardLinks, acls, xattrs bool
 	more                    func(*snapshot.Options)
+	seeded                  bool // and what is wanted has seeds
+	own                     bool // the bases are no backups
 	apart                   bool // source and base are on two machines: Offer and Accept in place of Link
 	remembers               bool // Options.Bare is set
 }
@@ -37,7 +42,9 @@ func newPlace(t testing.TB) *place {
 	if _, err := exec.LookPath("rsync"); err != nil {
 		t.Skip("needs rsync")
 	}
-	p := &place{t: t, dir: t.TempDir(), hardLinks: true, acls: true, xattrs: true, apart: strings.HasPrefix(t.Name(), "TestApart/"), remembers: strings.HasPrefix(t.Name(), "TestRemembering/")}
+	p := &place{t: t, dir: t.TempDir(), hardLinks: true, acls: true, xattrs: true, remembers: strings.HasPrefix(t.Name(), "TestRemembering/")}
+	p.seeded = strings.HasPrefix(t.Name(), "TestSeeded/")
+	p.apart = p.seeded || strings.HasPrefix(t.Name(), "TestApart/")
 	p.must(os.Mkdir(p.at("src"), 0o755))
 	return p
 }
@@ -142,6 +149,9 @@ func (p *place) link(base, to string) (snapshot.Result, []string, error) {
 // finish lets rsync copy what is in the list of the last link.
 func (p *place) finish(to string, args ...string) {
 	p.t.Helper()
+	if p.seeded {
+		args = append(args, "--partial-dir="+seedDir, "--no-whole-file")
+	}
 	p.rsync(append(args, "--files-from="+p.at("rest"), "--from0", "/", p.into(to))...)
 	p.merge(to)
 }
@@ -159,7 +169,7 @@ func (p *place) into(to string) string {
 func (p *place) merge(to string) {
 	p.t.Helper()
 	if p.apart {
-		p.must(snapshot.Merge(context.Background(), snapshot.MergeOptions{Upload: p.at(to + ".upload"), Target: p.at(to)}))
+		p.must(snapshot.Merge(context.Background(), snapshot.MergeOptions{Upload: p.at(to + ".upload"), Target: p.at(to), Leave: seedDir}))
 	}
 }
 

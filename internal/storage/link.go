@@ -4,9 +4,14 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
+	"b1000/internal/rsync"
 	"b1000/internal/snapshot"
+	"b1000/internal/store"
 )
 
 // linkable empties the tree of the backup where there is something to link to,
@@ -43,7 +48,11 @@ func (s *Server) link(ctx context.Context, p *peer, t *transfer) {
 		return
 	}
 	defer context.AfterFunc(ctx, func() { p.Close() })()
-	sum, err := snapshot.Accept(ctx, snapshot.AcceptOptions{Bases: t.bases, BaseTimes: t.since, Target: dir}, patient{p, s.Timeout})
+	o := snapshot.AcceptOptions{Bases: t.bases, BaseTimes: t.since, Target: dir}
+	if t.client.may("restore") { // of a seed the client learns what it holds
+		o.Seeds = seeds(t)
+	}
+	sum, err := snapshot.Accept(ctx, o, patient{p, s.Timeout})
 	if err != nil {
 		b.mu.Lock()
 		b.place.NoLinks()
@@ -52,6 +61,21 @@ func (s *Server) link(ctx context.Context, p *peer, t *transfer) {
 		return
 	}
 	s.Log.Info(fmt.Sprintf("%s: backup %s of job %s: %d entries linked, %d wanted", b.client, b.target.Manifest.ID, b.target.Job, sum.Linked, sum.Wanted))
+}
+
+// Of a changed file the old content is laid ready, if it is not small, for as long
+// as that does not keep the client waiting too long.
+const (
+	leastSeed    = 256 << 10
+	seedPatience = 2 * time.Minute
+)
+
+func seeds(t *transfer) snapshot.Seeds {
+	own := slices.IndexFunc(t.bases, func(dir string) bool { return strings.HasPrefix(filepath.Base(dir), store.PartialPrefix) })
+	if own < 0 {
+		own = len(t.bases)
+	}
+	return snapshot.Seeds{Upload: t.dir, Dir: rsync.PartialDir, Least: leastSeed, Patience: seedPatience, Own: own}
 }
 
 // patient is a connection that is cut when nothing moves on it for so long.

@@ -60,6 +60,7 @@ func (m module) config() string {
 	fmt.Fprintf(&b, "[%s]\n", name)
 	set("path", m.path)
 	set("read only", yesNo(!m.writable))
+	set("write only", yesNo(m.writable)) // what is there is read by who may restore, when it is a backup
 	if m.name != "" {
 		set("include from", filepath.Join(m.dir, namesName))
 		set("exclude", "*")
