@@ -181,6 +181,15 @@ func writeNew(path, text string) error {
 
 // valid reads the text as a configuration before anything of it is written.
 func valid(text string) error {
+	if err := faults(text); err != nil {
+		return &ended{run.ExitUsage, fmt.Errorf("nothing was written: %w", err)}
+	}
+	return nil
+}
+
+// faults are what is wrong with a configuration that is not written yet, or why
+// that cannot be found out.
+func faults(text string) error {
 	dir, err := os.MkdirTemp("", "b1000-init-")
 	if err != nil {
 		return err
@@ -194,12 +203,9 @@ func valid(text string) error {
 	if err != nil {
 		return err
 	}
-	var faults []error
+	var all []error
 	for _, p := range problems {
-		faults = append(faults, errors.New(strings.TrimPrefix(p.Error(), path+":")))
+		all = append(all, errors.New(strings.TrimPrefix(p.Error(), path+":")))
 	}
-	if len(faults) > 0 {
-		return &ended{run.ExitUsage, fmt.Errorf("nothing was written: %w", errors.Join(faults...))}
-	}
-	return nil
+	return errors.Join(all...)
 }

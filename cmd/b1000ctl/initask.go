@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,34 +24,14 @@ func (a *app) fill(ctx context.Context, f *first, standard bool) error {
 		return usage("nobody is there to ask; say --include and --dest")
 	}
 	q := questions{app: a, in: bufio.NewReader(a.stdin)}
-	if len(f.include) == 0 {
-		text, err := q.ask(ctx, "What is to be backed up? Paths, separated by blanks", strings.Join(usual(a.getenv), " "))
-		if err != nil {
-			return err
-		}
-		if f.include, err = config.Words(text); err != nil {
-			return usage("%v", err)
-		}
-	}
-	if f.dest == "" {
-		text, err := q.ask(ctx, "Where to? A directory, rsync://host/module or host:/directory", "")
-		if err != nil {
-			return err
-		}
-		f.dest = text
-	}
-	if ask && !f.makeDest && absentDir(f.dest) {
-		text, err := q.ask(ctx, f.dest+" is not there. Make it? It may be a disk that is not mounted", "no")
-		if err != nil {
-			return err
-		}
-		f.makeDest = yes(text)
+	if err := f.askPlaces(ctx, q, ask); err != nil {
+		return err
 	}
 	switch {
 	case !standard && !f.asked("schedule"):
 		f.schedule = "none" // timers are root's
 	case ask && !f.asked("schedule"):
-		text, err := q.ask(ctx, "When? As in systemd.time(7), or none", f.schedule)
+		text, err := q.ask(ctx, "When? As in systemd.time(7), or none", f.schedule, func(text string) error { return a.calendar(ctx, text) })
 		if err != nil {
 			return err
 		}
@@ -60,13 +41,91 @@ func (a *app) fill(ctx context.Context, f *first, standard bool) error {
 		f.schedule = ""
 	}
 	if ask && !f.asked("keep-daily") {
-		text, err := q.ask(ctx, "For how many days is a backup kept? 0 keeps all", strconv.Itoa(f.keepDaily))
+		text, err := q.ask(ctx, "For how many days is a backup kept? 0 keeps all", strconv.Itoa(f.keepDaily), days)
 		if err != nil {
 			return err
 		}
-		if f.keepDaily, err = strconv.Atoi(text); err != nil {
-			return usage("%q is not a number of days", text)
+		f.keepDaily, _ = strconv.Atoi(text)
+	}
+	return nil
+}
+
+// askPlaces asks what is to be stored and where to.
+func (f *first) askPlaces(ctx context.Context, q questions, ask bool) error {
+	if len(f.include) == 0 {
+		text, err := q.ask(ctx, "What is to be backed up? Paths, separated by blanks", strings.Join(usual(q.app.getenv), " "), paths)
+		if err != nil {
+			return err
 		}
+		if f.include, err = config.Words(text); err != nil {
+			return usage("%v", err)
+		}
+	}
+	if f.dest == "" {
+		text, err := q.ask(ctx, "Where to? A directory, rsync://host/module or host:/directory", "", func(text string) error { return f.place(q.app, text) })
+		if err != nil {
+			return err
+		}
+		f.dest = text
+	}
+	if ask && !f.makeDest && absentDir(f.dest) {
+		text, err := q.ask(ctx, f.dest+" is not there. Make it? It may be a disk that is not mounted", "no", yesOrNo)
+		if err != nil {
+			return err
+		}
+		f.makeDest = yes(text)
+	}
+	return nil
+}
+
+// paths says what is wrong with an answer that names what is to be stored.
+func paths(text string) error {
+	all, err := config.Words(text)
+	for _, path := range all {
+		if !filepath.IsAbs(path) && err == nil {
+			err = fmt.Errorf("%q is not an absolute path", path)
+		}
+	}
+	return err
+}
+
+// place says why nothing can be stored there.
+func (f *first) place(a *app, text string) error {
+	there := *f
+	if there.dest = text; text == "" {
+		return errors.New("a place is needed")
+	}
+	if err := there.within(); err != nil {
+		return err
+	}
+	cfg, err := there.text(a.getenv, true)
+	if err != nil {
+		return err
+	}
+	return faults(cfg)
+}
+
+// calendar says what is wrong with an answer that is a schedule.
+func (a *app) calendar(ctx context.Context, text string) error {
+	if text == "none" {
+		return nil
+	}
+	if _, err := systemd.Calendar(ctx, text, 0, a.now()); err != nil && !errors.Is(err, systemd.ErrNoSystemd) {
+		return err
+	}
+	return nil
+}
+
+func days(text string) error {
+	if n, err := strconv.Atoi(text); err != nil || n < 0 {
+		return fmt.Errorf("%q is not a number of days", text)
+	}
+	return nil
+}
+
+func yesOrNo(text string) error {
+	if !yes(text) && !strings.EqualFold(text, "n") && !strings.EqualFold(text, "no") {
+		return errors.New("yes or no?")
 	}
 	return nil
 }
@@ -77,12 +136,29 @@ type questions struct {
 	in  *bufio.Reader
 }
 
-// ask prints a question and returns the answer, or what is taken for an empty one.
-func (q questions) ask(ctx context.Context, question, usual string) (string, error) {
+// ask prints a question until there is an answer in which fault finds none, and
+// returns that, or what is taken for an empty one.
+func (q questions) ask(ctx context.Context, question, usual string, fault func(string) error) (string, error) {
 	if usual != "" {
 		question += " [" + usual + "]"
 	}
-	fmt.Fprintf(q.app.stderr, "%s: ", printable(question))
+	for {
+		fmt.Fprintf(q.app.stderr, "%s: ", printable(question))
+		text, err := q.line(ctx)
+		if err != nil {
+			return "", err
+		}
+		text = cmp.Or(text, usual)
+		if err := fault(text); err != nil {
+			q.app.say("  %s", printable(err.Error()))
+			continue
+		}
+		return text, nil
+	}
+}
+
+// line is the next answer, without white space at its ends.
+func (q questions) line(ctx context.Context) (string, error) {
 	type line struct {
 		text string
 		err  error
@@ -100,9 +176,6 @@ func (q questions) ask(ctx context.Context, question, usual string) (string, err
 		if got.err != nil && got.text == "" {
 			q.app.say("")
 			return "", errors.New("no answer; nothing was written")
-		}
-		if got.text == "" {
-			return usual, nil
 		}
 		return got.text, nil
 	}
@@ -129,54 +202,4 @@ func usual(getenv func(string) string) (paths []string) {
 func absentDir(dest string) bool {
 	_, err := os.Stat(dest)
 	return !store.Remote(dest) && errors.Is(err, os.ErrNotExist)
-}
-
-// check looks at what only this host can tell, and makes the destination if that
-// is wanted.
-func (f *first) check(ctx context.Context, a *app) error {
-	if f.dest == "" || len(f.include) == 0 {
-		return usage("nothing is to be stored, or nowhere; say --include and --dest")
-	}
-	if f.keepDaily < 0 {
-		return usage("--keep-daily %d is not a number of days", f.keepDaily)
-	}
-	if f.schedule != "" {
-		if _, err := systemd.Calendar(ctx, f.schedule, 0, a.now()); err != nil && !errors.Is(err, systemd.ErrNoSystemd) {
-			return usage("--schedule: %v", err)
-		}
-	}
-	if store.Remote(f.dest) {
-		return nil
-	}
-	dest := filepath.Clean(f.dest)
-	for _, path := range f.include {
-		below := strings.HasPrefix(dest+"/", strings.TrimSuffix(filepath.Clean(path), "/")+"/")
-		if below && !f.excludes(path, dest) {
-			return usage("%s is within %s: each backup would store those before it; name another place, or say --exclude", dest, path)
-		}
-	}
-	if !absentDir(dest) {
-		return nil
-	}
-	if !f.makeDest {
-		return usage("%s is not there; mount what belongs there, or say --make-dest", dest)
-	}
-	return os.MkdirAll(dest, 0o700)
-}
-
-// excludes reports whether the patterns leave the destination out of what is
-// stored of path: they begin at its last name.
-func (f *first) excludes(path, dest string) bool {
-	path = filepath.Clean(path)
-	at := "/" + strings.TrimPrefix(strings.TrimPrefix(dest, path), "/")
-	if base := filepath.Base(path); base != "/" {
-		at = "/" + base + at
-	}
-	for _, pattern := range f.exclude {
-		pattern = strings.TrimSuffix(strings.TrimSuffix(pattern, "*"), "/")
-		if pattern == at || strings.HasPrefix(at, pattern+"/") && strings.HasPrefix(pattern, "/") {
-			return true
-		}
-	}
-	return false
 }

@@ -3,6 +3,8 @@ package packaging_test
 
 import (
 	"bytes"
+	"debug/elf"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -10,8 +12,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-
-	"b1000/internal/testhost"
 )
 
 // built names the variable with the directory of the packages.
@@ -23,7 +23,7 @@ func withPackages(m *testing.M) int {
 	dir, err := os.MkdirTemp("", "b1000-packages")
 	if err == nil {
 		defer os.RemoveAll(dir)
-		err = build(dir)
+		err = errors.Join(build(dir, "1.0.0", []string{"amd64", "arm64"}), build(dir, "1.1.0", []string{"amd64"}))
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -33,10 +33,10 @@ func withPackages(m *testing.M) int {
 	return m.Run()
 }
 
-// build makes both packages of version 1.0.0 for this machine's kind.
-func build(dir string, env ...string) error {
-	cmd := exec.Command("./build.sh", dir, "amd64")
-	cmd.Env = append(append(os.Environ(), "VERSION=1.0.0", "SOURCE_DATE_EPOCH=1764000000", "MAKEFLAGS="), env...)
+// build makes the packages of a version for some processors.
+func build(dir, version string, archs []string, env ...string) error {
+	cmd := exec.Command("./build.sh", append([]string{dir}, archs...)...)
+	cmd.Env = append(append(os.Environ(), "VERSION="+version, "SOURCE_DATE_EPOCH=1764000000", "MAKEFLAGS="), env...)
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("build.sh: %w\n%s", err, out)
 	}
@@ -45,6 +45,12 @@ func build(dir string, env ...string) error {
 
 func deb() string { return filepath.Join(os.Getenv(built), "b1000_1.0.0_amd64.deb") }
 func rpm() string { return filepath.Join(os.Getenv(built), "b1000-1.0.0.x86_64.rpm") }
+
+// The same for the other kind of processor, and of a later version.
+func debARM() string   { return filepath.Join(os.Getenv(built), "b1000_1.0.0_arm64.deb") }
+func rpmARM() string   { return filepath.Join(os.Getenv(built), "b1000-1.0.0.aarch64.rpm") }
+func laterDeb() string { return filepath.Join(os.Getenv(built), "b1000_1.1.0_amd64.deb") }
+func laterRPM() string { return filepath.Join(os.Getenv(built), "b1000-1.1.0.x86_64.rpm") }
 
 func output(t *testing.T, argv ...string) string {
 	t.Helper()
@@ -60,10 +66,10 @@ func output(t *testing.T, argv ...string) string {
 
 func TestTwoBuildsAreEqual(t *testing.T) {
 	again := t.TempDir()
-	if err := build(again, "TZ=Asia/Tokyo", "LC_ALL=C"); err != nil {
+	if err := build(again, "1.0.0", []string{"amd64", "arm64"}, "TZ=Asia/Tokyo", "LC_ALL=C"); err != nil {
 		t.Fatal(err)
 	}
-	for _, first := range []string{deb(), rpm()} {
+	for _, first := range []string{deb(), rpm(), debARM(), rpmARM()} {
 		a, err := os.ReadFile(first)
 		if err != nil {
 			t.Fatal(err)
@@ -76,6 +82,52 @@ func TestTwoBuildsAreEqual(t *testing.T) {
 			t.Errorf("%s: another build is another package", filepath.Base(first))
 		}
 	}
+}
+
+// Each program is for the processor that its package is for, needs no library, and
+// is of the package's version.
+func TestProgramsAreStaticAndForTheirProcessor(t *testing.T) {
+	for _, c := range []struct {
+		deb, rpm, debArch, rpmArch string
+		machine                    elf.Machine
+	}{
+		{deb(), rpm(), "amd64", "x86_64", elf.EM_X86_64},
+		{debARM(), rpmARM(), "arm64", "aarch64", elf.EM_AARCH64},
+	} {
+		if got := strings.TrimSpace(output(t, "dpkg-deb", "-f", c.deb, "Architecture")); got != c.debArch {
+			t.Errorf("%s: is for %s", filepath.Base(c.deb), got)
+		}
+		if got := output(t, "rpm", "-qp", "--qf", "%{ARCH}", c.rpm); got != c.rpmArch {
+			t.Errorf("%s: is for %s", filepath.Base(c.rpm), got)
+		}
+		root := t.TempDir()
+		output(t, "dpkg-deb", "-x", c.deb, root)
+		programs, err := filepath.Glob(root + "/usr/bin/*")
+		if err != nil || len(programs) < 4 {
+			t.Fatal(programs, err)
+		}
+		for _, path := range append(programs, root+"/usr/lib/systemd/system-generators/b1000-generator") {
+			program, err := elf.Open(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			dynamic := slices.ContainsFunc(program.Progs, func(p *elf.Prog) bool { return p.Type == elf.PT_INTERP || p.Type == elf.PT_DYNAMIC })
+			program.Close()
+			if program.Machine != c.machine || dynamic {
+				t.Errorf("%s: is for %v, linked dynamically: %v", path, program.Machine, dynamic)
+			}
+		}
+		// An rpm holds the same files.
+		if got, want := digests(t, "rpm2cpio "+c.rpm+" | cpio -id --quiet"), digests(t, "dpkg-deb -x "+c.deb+" ."); got != want {
+			t.Errorf("programs of the rpm\n%s\nof the deb\n%s", got, want)
+		}
+	}
+}
+
+// digests are those of the programs that a command unpacks.
+func digests(t *testing.T, unpack string) string {
+	t.Helper()
+	return output(t, "sh", "-ec", "cd "+t.TempDir()+" && "+unpack+" && sha256sum usr/bin/* usr/lib/systemd/system-generators/*")
 }
 
 // A file that one package has the other has too, where its distribution looks.
@@ -118,119 +170,4 @@ func TestBothPackagesHoldTheSame(t *testing.T) {
 func sorted(list []string) string {
 	slices.Sort(list)
 	return strings.Join(list, "\n")
-}
-
-// upgrade is a package of a later version, whose default configuration is another.
-func upgrade(t *testing.T) string {
-	t.Helper()
-	dir := t.TempDir()
-	output(t, "sh", "-ec", `dpkg-deb -R "$1" "$2/x"
-sed -i 's/^Version: .*/Version: 1.1.0/' "$2/x/DEBIAN/control"
-echo "# of 1.1.0" >>"$2/x/etc/b1000/b1000.cfg"
-dpkg-deb -Znone --root-owner-group -b "$2/x" "$2/upgrade.deb"`, "sh", deb(), dir)
-	return filepath.Join(dir, "upgrade.deb")
-}
-
-func host(t *testing.T) *testhost.Host {
-	t.Helper()
-	h := testhost.New(t, testhost.Options{DiskSize: "2g"})
-	h.Remove("/etc/dpkg/dpkg.cfg.d") // a container may leave documentation out
-	h.Remove("/usr/sbin/policy-rc.d")
-	h.Write("/srv/data/file", "precious\n", 0o640)
-	h.Write("/srv/backup/.keep", "", 0o644)
-	return h
-}
-
-// backups counts the complete ones.
-func backups(t *testing.T, h *testhost.Host) int {
-	out, _, _ := h.Run(t.Context(), "sh", "-c", `grep -l '"state": "complete"' /srv/backup/files/*/.*.json | wc -l`)
-	n := 0
-	fmt.Sscan(out, &n)
-	return n
-}
-
-// newcomer goes from the package to a first scheduled backup.
-func newcomer(t *testing.T, h *testhost.Host) {
-	t.Helper()
-	if out, _, err := h.Run(t.Context(), "b1000ctl", "check"); err == nil || !strings.Contains(out, "b1000ctl init") {
-		t.Errorf("check of what the package brings: %v\n%s", err, out)
-	}
-	if out := h.MustRun("systemctl", "list-units", "--all", "--plain", "--no-legend", "b1000*"); strings.Contains(out, "b1000") {
-		t.Errorf("the package alone starts something:\n%s", out)
-	}
-	h.MustRun("b1000ctl", "init", "--include", "/srv/data", "--dest", "/srv/backup", "--schedule", "*:*:0/2", "--keep-daily", "0")
-	h.MustRun("b1000ctl", "reload")
-	h.Wait("a scheduled backup", func() bool { return backups(t, h) > 0 })
-	h.Wait("a good state", func() bool { out, _, _ := h.Run(t.Context(), "b1000ctl", "status"); return strings.Contains(out, "ok") })
-	if got := h.MustRun("sh", "-c", "cat /srv/backup/files/*/*/data/file | head -1"); got != "precious\n" {
-		t.Errorf("the backup holds %q", got)
-	}
-}
-
-func timer(t *testing.T, h *testhost.Host) string {
-	out, _, _ := h.Run(t.Context(), "systemctl", "is-active", "b1000@files.timer")
-	return strings.TrimSpace(out)
-}
-
-func TestOnAHostTheDebianPackageComesStaysAndGoes(t *testing.T) {
-	h := host(t)
-	h.Copy(deb(), "/root/b1000.deb")
-	h.Copy(upgrade(t), "/root/upgrade.deb")
-	h.Boot()
-	h.MustRun("dpkg", "-i", "/root/b1000.deb")
-	if got := h.MustRun("b1000", "--version"); got != "b1000 1.0.0\n" {
-		t.Errorf("version %q", got)
-	}
-	h.MustRun("bash", "-c", ". /usr/share/bash-completion/completions/b1000ctl && gzip -t /usr/share/man/man*/b1000*.gz")
-	if got := h.MustRun("stat", "-c", "%a %n", "/etc/b1000/b1000.cfg", "/var/lib/b1000"); got != "600 /etc/b1000/b1000.cfg\n700 /var/lib/b1000\n" {
-		t.Errorf("modes:\n%s", got)
-	}
-	newcomer(t, h)
-	h.Write("/etc/b1000/vault.password", "secret\n", 0o600)
-	h.MustRun("sh", "-c", "echo '# mine' >>/etc/b1000/b1000.cfg")
-
-	h.MustRun("dpkg", "-i", "--force-confold", "/root/upgrade.deb")
-	n := backups(t, h)
-	h.Wait("a backup after the upgrade", func() bool { return backups(t, h) > n })
-	if out := h.MustRun("tail", "-1", "/etc/b1000/b1000.cfg"); out != "# mine\n" || timer(t, h) != "active" {
-		t.Errorf("after the upgrade the configuration ends with %q, and the timer is %s", out, timer(t, h))
-	}
-
-	h.MustRun("dpkg", "-r", "b1000")
-	n = backups(t, h)
-	if out, _, _ := h.Run(t.Context(), "systemctl", "list-units", "--all", "--plain", "--no-legend", "b1000*"); n == 0 || strings.Contains(out, ".timer") || strings.Contains(out, ".service") {
-		t.Errorf("removed: %d backups, units:\n%s", n, out)
-	}
-	h.MustRun("test", "-e", "/etc/b1000/conf.d/files.cfg", "-a", "-e", "/etc/b1000/b1000.cfg", "-a", "!", "-e", "/usr/bin/b1000")
-
-	h.MustRun("dpkg", "-i", "--force-confold", "/root/b1000.deb")
-	h.Wait("a backup after it has come back", func() bool { return backups(t, h) > n })
-	h.MustRun("dpkg", "-P", "b1000")
-	if n = backups(t, h); n == 0 {
-		t.Error("purge has removed the backups")
-	}
-	if got := h.MustRun("sh", "-c", "find /etc/b1000 /var/lib/b1000 2>/dev/null; true"); got != "/etc/b1000\n/etc/b1000/vault.password\n" {
-		t.Errorf("purge leaves:\n%s", got)
-	}
-	if out := h.Journal("-p", "warning", "-b", "-u", "b1000@files"); out != "" {
-		t.Errorf("the journal tells of trouble:\n%s", out)
-	}
-}
-
-// On a distribution of another kind a data base of its own is all that is missing.
-func TestOnAHostTheRPMComesAndGoes(t *testing.T) {
-	h := host(t)
-	h.Copy(rpm(), "/root/b1000.rpm")
-	h.Boot()
-	h.MustRun("rpm", "--dbpath", "/root/rpmdb", "--nodeps", "--force-debian", "-i", "/root/b1000.rpm")
-	newcomer(t, h)
-	n := backups(t, h)
-	h.MustRun("rpm", "--dbpath", "/root/rpmdb", "--nodeps", "--force-debian", "-e", "b1000")
-	if out, _, _ := h.Run(t.Context(), "systemctl", "list-units", "--all", "--plain", "--no-legend", "b1000*"); strings.Contains(out, ".timer") || strings.Contains(out, ".service") {
-		t.Errorf("removed, and there is still:\n%s", out)
-	}
-	h.MustRun("test", "-e", "/etc/b1000/conf.d/files.cfg", "-a", "!", "-e", "/usr/bin/b1000")
-	if backups(t, h) < n {
-		t.Error("backups are gone")
-	}
 }

@@ -16,6 +16,9 @@ fi
 [ -d /run/systemd/system ] || exit 0
 journalctl --update-catalog >/dev/null 2>&1 || true
 systemctl daemon-reload || true
+# A storage server of the old version would stay for ever. Clients that it breaks
+# off try again.
+systemctl try-restart b1000-storage.service || true
 # Timers and sockets that the configuration asks for, after an upgrade and where
 # the configuration was here before. Runs and connections of the old version go
 # on; a new one begins with the next. What the configuration has at fault is told

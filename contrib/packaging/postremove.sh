@@ -12,6 +12,9 @@ if [ -d /run/systemd/system ]; then
     ;;
   esac
 fi
+# Sockets that were enabled: links to nothing now. Debian keeps them until the
+# purge, for a package that comes back.
+case "$1" in purge | 0) rm -f /etc/systemd/system/sockets.target.wants/b1000-*.socket ;; esac
 [ "$1" = purge ] || exit 0
 
 # What says what is to be done, and what the programs have noted; b1000.cfg itself
