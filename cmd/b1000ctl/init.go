@@ -181,31 +181,31 @@ func writeNew(path, text string) error {
 
 // valid reads the text as a configuration before anything of it is written.
 func valid(text string) error {
-	if err := faults(text); err != nil {
-		return &ended{run.ExitUsage, fmt.Errorf("nothing was written: %w", err)}
+	problems, err := problemsOf(text)
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for _, p := range problems {
+		faults = append(faults, errors.New(strings.TrimPrefix(p.Error(), p.File+":")))
+	}
+	if len(faults) > 0 {
+		return &ended{run.ExitUsage, fmt.Errorf("nothing was written: %w", errors.Join(faults...))}
 	}
 	return nil
 }
 
-// faults are what is wrong with a configuration that is not written yet, or why
-// that cannot be found out.
-func faults(text string) error {
+// problemsOf are those of a configuration that is not written yet.
+func problemsOf(text string) ([]config.Problem, error) {
 	dir, err := os.MkdirTemp("", "b1000-init-")
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "new.cfg")
 	if err := writeNew(path, text); err != nil {
-		return err
+		return nil, err
 	}
 	_, problems, err := config.Load(path)
-	if err != nil {
-		return err
-	}
-	var all []error
-	for _, p := range problems {
-		all = append(all, errors.New(strings.TrimPrefix(p.Error(), path+":")))
-	}
-	return errors.Join(all...)
+	return problems, err
 }

@@ -102,7 +102,13 @@ func (f *first) place(a *app, text string) error {
 	if err != nil {
 		return err
 	}
-	return faults(cfg)
+	problems, err := problemsOf(cfg)
+	for _, p := range problems {
+		if p.Section == "dest:first" {
+			return errors.New(p.Message)
+		}
+	}
+	return err
 }
 
 // calendar says what is wrong with an answer that is a schedule.
