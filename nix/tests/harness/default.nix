@@ -4,6 +4,7 @@
 {
   libPath,
   modules ? [ ],
+  module ? ../../module.nix, # of the project; one of modules may be it already
 }:
 let
   lib = import libPath;
@@ -12,7 +13,7 @@ let
     modules = [
       ./nixos.nix
       ./systemd.nix
-      ../../module.nix
+      module
       { _module.args = { inherit pkgs; }; }
     ]
     ++ modules;

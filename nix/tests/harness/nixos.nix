@@ -38,6 +38,12 @@ in
       enabledCollectors = of (types.listOf types.str) [ ];
       extraFlags = of (types.listOf types.str) [ ];
     };
+    boot.isContainer = of types.bool false;
+    nixpkgs = {
+      hostPlatform = of types.str "x86_64-linux";
+      overlays = of (types.listOf types.unspecified) [ ];
+    };
+    system.stateVersion = of types.str "";
     specialisation = mkOption {
       default = { };
       type = types.attrsOf (types.submodule { options.configuration = of types.unspecified { }; });
