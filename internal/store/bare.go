@@ -6,18 +6,18 @@ import (
 	"os"
 	"path/filepath"
 
+	"b1000/internal/report"
 	"b1000/internal/snapshot"
 )
 
 // bare is the memory of the files of a job that had no attributes, nil where none
 // is kept or wanted: what it costs to be without is time.
-func (b *localBackup) bare(t Tree) *snapshot.Bare {
-	dir := b.store.KnownDir
+func (s *Settings) bare(m *report.Manifest, t Tree) *snapshot.Bare {
+	dir := s.KnownDir
 	if dir == "" || !t.ACLs && !t.XAttrs || os.MkdirAll(dir, 0o700) != nil {
 		return nil
 	}
-	m := &b.target.Manifest
-	sum := sha256.Sum256([]byte(b.store.Name + "\n" + m.Job + "\n" + m.Instance))
+	sum := sha256.Sum256([]byte(s.Name + "\n" + m.Job + "\n" + m.Instance))
 	k, err := snapshot.OpenBare(filepath.Join(dir, m.Job+"-"+hex.EncodeToString(sum[:6])), t.ACLs, t.XAttrs)
 	if err != nil {
 		return nil
@@ -32,7 +32,7 @@ func (b *localBackup) learn(t Tree) (stop func()) {
 	if len(t.Exclude) > 0 || len(t.ExcludeRegex) > 0 || len(t.Without) > 0 || t.OneFS {
 		return func() {}
 	}
-	k := b.bare(t)
+	k := b.store.bare(&b.target.Manifest, t)
 	if k == nil {
 		return func() {}
 	}

@@ -156,7 +156,7 @@ func (b *localBackup) link(ctx context.Context, t Tree, bases []string, since []
 	if b.last != nil && t.Hooks.Progress != nil {
 		o.Progress = progressOf(t.Hooks.Progress, b.last.Manifest)
 	}
-	o.Bare = b.bare(t)
+	o.Bare = b.store.bare(&b.target.Manifest, t)
 	defer o.Bare.Forget()
 	names := func() error { return nil }
 	if len(t.Exclude) > 0 || t.OneFS {

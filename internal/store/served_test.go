@@ -95,7 +95,7 @@ func openServedPlace(t *testing.T) place {
 	text := "ssl_peer_cn = " + name + "\nallow = backup list show restore verify delete\n"
 	must(t, os.WriteFile(filepath.Join(server.dir, "clients", name), []byte(text), 0o600))
 	s, err := Open(Settings{
-		Name: "served", Path: server.url, Host: "web1", TempDir: t.TempDir(), Helper: server.helper,
+		Name: "served", Path: server.url, Host: "web1", TempDir: t.TempDir(), KnownDir: t.TempDir(), Helper: server.helper,
 		TLS: mtls.Files{Cert: cert, Key: key, CA: server.ca.File},
 	})
 	must(t, err)

@@ -51,6 +51,8 @@ func (b *servedBackup) linkTo(ctx context.Context, at *transfer, t Tree) (Result
 	if t.Hooks.Progress != nil {
 		o.Progress = func(done int64) { t.Hooks.Progress(rsync.Progress{Percent: -1, Files: done}) }
 	}
+	o.Bare = b.store.bare(&b.target.Manifest, t)
+	defer o.Bare.Forget()
 	names := func() error { return nil }
 	if len(t.Exclude) > 0 || t.OneFS {
 		o.Names, names = filtered(ctx, t)
@@ -60,6 +62,9 @@ func (b *servedBackup) linkTo(ctx context.Context, at *transfer, t Tree) (Result
 	res := Result{Files: r.Files, Bytes: r.Bytes, Linked: r.Linked}
 	if r.Vanished > 0 {
 		res.Warnings = append(res.Warnings, vanished(r.VanishedPaths, r.Vanished))
+	}
+	if err == nil {
+		_ = o.Bare.Save() // without it the next run is slower, that is all
 	}
 	if err != nil || r.Rest == 0 && r.RestDirs == 0 {
 		return res, err

@@ -81,7 +81,7 @@ func openLocal(t *testing.T) place {
 
 func open(t *testing.T, path, dir string, extra ...string) place {
 	t.Helper()
-	s, err := Open(Settings{Name: "hd", Path: path, Host: "web1", TempDir: t.TempDir(), Extra: extra})
+	s, err := Open(Settings{Name: "hd", Path: path, Host: "web1", TempDir: t.TempDir(), KnownDir: t.TempDir(), Extra: extra})
 	if err != nil {
 		t.Fatal(err)
 	}
