@@ -11,7 +11,7 @@ import (
 
 // pieceSize is how much of a stream a spool holds at a time. While one piece is
 // sent the next is filled: that makes two.
-const pieceSize = 64 << 20
+const pieceSize = 32 << 20
 
 const spoolPrefix = "b1000-spool-"
 

@@ -36,7 +36,7 @@ type Settings struct {
 	Extra        []string // further rsync options
 	Host         string   // this host, to know its own legacy backups
 	TempDir      string   // for short-lived files; "" the system's
-	SpoolDir     string   // for pieces of streams on their way, 128 MiB of each at most; "" TempDir
+	SpoolDir     string   // for pieces of streams on their way, 64 MiB of each at most; "" TempDir
 
 	KnownDir string // where is remembered which files have no attributes; "" nowhere
 
