@@ -64,6 +64,12 @@ func (p program) tell(r *plan.Run) {
 			line("  would copy %s", f)
 		}
 	}
+	for _, text := range host.Streams(r) {
+		line("  would store %s", text)
+	}
+	if r.BeforeCommit != "" {
+		line("  would run before_commit: %s", r.BeforeCommit)
+	}
 	for _, c := range r.Copies {
 		how := ""
 		if c.Background {

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"b1000/internal/config"
+	"b1000/internal/database"
 	"b1000/internal/delivery"
 	"b1000/internal/run"
 	"b1000/internal/store"
@@ -23,7 +24,7 @@ func (c *checking) job(ctx context.Context, j *config.Job) {
 	if err := c.host.Supports(j); err != nil {
 		c.add(resultFault, subject, "%s", strings.TrimPrefix(err.Error(), subject+": "))
 	}
-	for _, key := range []string{"pre", "post", "on_failure", "instances", "data_age", "master_host", "master_instance"} {
+	for _, key := range []string{"pre", "post", "before_commit", "on_failure", "instances", "data_age", "master_host", "master_instance"} {
 		if path := c.scriptOf(j, key); path != "" {
 			if err := executable(path); err != nil {
 				c.add(resultFault, subject, "%s: %v", key, err)
@@ -41,6 +42,9 @@ func (c *checking) job(ctx context.Context, j *config.Job) {
 		}
 	}
 	c.excludes(j, subject)
+	for _, err := range c.host.DumpPrograms(j) {
+		c.add(resultFault, subject, "%v", err)
+	}
 	if j.Schedule != "" {
 		at := len(c.findings)
 		c.schedule(ctx, subject, j.Schedule)
@@ -167,11 +171,33 @@ func (c *checking) online(ctx context.Context) {
 		}
 		c.judge(fmt.Sprintf("report %q", r.Name), err, resultFailed, "can be reached")
 	}
+	asked := map[string]bool{}
 	for _, j := range c.host.Config.Jobs() {
 		if j.Direction == "pull" && len(j.Problems) == 0 {
 			c.clients(ctx, j)
 		}
+		for _, s := range j.Streams {
+			if !asked[s.Name] && database.IsType(s.Text("type")) {
+				asked[s.Name] = true
+				c.database(ctx, s.Name)
+			}
+		}
 	}
+}
+
+// database asks a database what would be dumped, where that does not depend on
+// what is known only while a job runs.
+func (c *checking) database(ctx context.Context, section string) {
+	target, err := c.host.Target(section, nil)
+	if err != nil || target.Database == nil {
+		return
+	}
+	dumps, err := target.Database.Dumps(ctx)
+	subject := fmt.Sprintf("stream %q", section)
+	if err != nil {
+		err = errors.New(strings.TrimPrefix(err.Error(), subject+": "))
+	}
+	c.judge(subject, err, resultFailed, plural(int64(len(dumps)), "dump")+" can be made")
 }
 
 // keepsOwners finds out whether a file in a directory can belong to another

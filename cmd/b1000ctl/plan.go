@@ -45,12 +45,14 @@ type planned struct {
 	Type       string        `json:"type"`
 	Pre        string        `json:"pre"`
 	Post       string        `json:"post"`
+	Before     string        `json:"before_commit"`
 	OnFailure  string        `json:"on_failure"`
 	LooksAt    string        `json:"report_source"` // pull: where the client's report is
 	Looks      int           `json:"report_poll_retries"`
 	LookEvery  int64         `json:"report_poll_wait_seconds"`
 	Include    []string      `json:"include"`
 	Exclude    []string      `json:"exclude"`
+	Streams    []string      `json:"streams"` // what is stored beside the includes, for people
 	Copies     []plannedCopy `json:"copies"`
 	Reports    []string      `json:"reports"`
 	Schedule   string        `json:"schedule"`
@@ -144,7 +146,7 @@ func (a *app) planJob(ctx context.Context, h *host.Host, sel plan.Selection) (li
 // settled is what is known of a job before anything is run.
 func (a *app) settled(ctx context.Context, j *config.Job) planned {
 	p := planned{
-		Job: j.Name, Direction: j.Direction, Type: j.Type, Schedule: j.Schedule, Include: []string{}, Exclude: []string{},
+		Job: j.Name, Direction: j.Direction, Type: j.Type, Schedule: j.Schedule, Include: []string{}, Exclude: []string{}, Streams: []string{},
 		Copies: []plannedCopy{}, Reports: []string{}, Notes: []string{}, Problems: []string{},
 	}
 	for _, r := range j.Reports {
@@ -166,7 +168,8 @@ func (a *app) settled(ctx context.Context, j *config.Job) planned {
 }
 
 func (p *planned) resolved(r *plan.Run) {
-	p.ID, p.Pre, p.Post, p.OnFailure = r.ID(), r.Pre, r.Post, r.OnFailure
+	p.ID, p.Pre, p.Post, p.OnFailure, p.Before = r.ID(), r.Pre, r.Post, r.OnFailure, r.BeforeCommit
+	p.Streams = append(p.Streams, host.Streams(r)...)
 	p.Client, p.Instance = r.Client, r.Instance
 	if r.Direction == "pull" {
 		p.LooksAt, p.Looks, p.LookEvery = r.ReportSource, max(1, r.ReportPollRetries), int64(r.ReportPollWait/time.Second)
@@ -219,6 +222,10 @@ func planText(w io.Writer, p planned) {
 	}
 	each("copy", p.Include)
 	each("but not", p.Exclude)
+	each("stream", p.Streams)
+	if p.Before != "" {
+		line("then", "%s (before_commit)", p.Before)
+	}
 	for _, c := range p.Copies {
 		how := ""
 		if c.Background {

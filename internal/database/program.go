@@ -110,6 +110,21 @@ func find(names []string) (string, error) {
 	return "", fmt.Errorf("%s: %w", names[0], errMissing)
 }
 
+// dumpers are the programs that dump, in the order in which they are looked for.
+var dumpers = map[string][]string{
+	"mysql": {"mysqldump", "mariadb-dump"}, "mariadb": {"mariadb-dump", "mysqldump"}, "postgresql": {"pg_dump"}, "mongodb": {"mongodump"},
+}
+
+// Missing tells which program dumps of a type need and is not there; nil for
+// none.
+func Missing(kind string) error {
+	if names := dumpers[kind]; len(names) > 0 {
+		_, err := find(names)
+		return err
+	}
+	return nil
+}
+
 var errMissing = errors.New("is not installed, or not in PATH")
 
 // secretFile is a file in memory that holds a text, readable by its owner only:

@@ -1,9 +1,13 @@
 package host
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"strings"
 
+	"b1000/internal/config"
+	"b1000/internal/database"
 	"b1000/internal/plan"
 	"b1000/internal/stream"
 )
@@ -46,6 +50,39 @@ func dumps(ctx context.Context, s plan.Stream) (list []stream.Source, err error)
 		list = append(list, source)
 	}
 	return list, nil
+}
+
+// Streams says, for people, what a run would store as streams, a line each.
+// Nothing is asked of a database for that.
+func Streams(p *plan.Run) (list []string) {
+	for _, s := range p.Streams {
+		if s.Type == "command" {
+			list = append(list, fmt.Sprintf("%s: what is written by %s", StreamFile(s), s.Options["command"]))
+			continue
+		}
+		what := cmp.Or(s.Options["path"], s.Options["db"], "all databases")
+		if tables := s.Options["tables"]; tables != "" {
+			what += " (" + tables + ")"
+		}
+		list = append(list, fmt.Sprintf("%s: %s by %s", StreamFile(s), what, s.Type))
+	}
+	for _, path := range p.ReadFIFO {
+		list = append(list, "what comes out of "+path)
+	}
+	if p.ReadAllFIFOs {
+		list = append(list, "what comes out of each FIFO that is there then")
+	}
+	return list
+}
+
+// DumpPrograms tells what the streams of a job need on this host and lack.
+func (*Host) DumpPrograms(j *config.Job) (errs []error) {
+	for _, s := range j.Streams {
+		if err := database.Missing(s.Text("type")); err != nil {
+			errs = append(errs, fmt.Errorf("stream %q: %w", s.Name, err))
+		}
+	}
+	return errs
 }
 
 // StreamFile is the name under which a stream is stored.
