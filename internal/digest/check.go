@@ -3,6 +3,7 @@ package digest
 import (
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,9 @@ type Options struct {
 	// Mirror is for a tree that is kept up to date in place: a file whose size or
 	// time is another than recorded was changed on purpose, and is recorded anew.
 	Mirror bool
+	// Known are files whose SHA-256 (hexadecimal) is known from elsewhere, by their
+	// names in the tree.
+	Known map[string]string
 	// Read, if not nil, is told of the bytes as they are read. It may be called
 	// from several goroutines at once.
 	Read func(bytes int)
@@ -33,7 +37,7 @@ type Result struct {
 	Files   int64    // entries that are not directories
 	Bytes   int64    // sizes of regular files and symbolic links
 	Read    int64    // regular files read; one with several names counts once
-	Fresh   int64    // of these, those without a digest so far: they have one now
+	Fresh   int64    // of these, those without a digest so far, here or in Known: they have one now
 	Damaged int64    // files that are not what they were
 	Damage  []string // the first of them, "name: what is wrong"
 }
@@ -180,14 +184,22 @@ func (c *check) file(ctx context.Context, j job) {
 		return
 	}
 	j.now.sum = sum
+	want, told := c.Known[j.name]
 	c.mu.Lock()
 	c.result.Read++
 	was, known := c.log.known[j.inode]
+	if told && want != hex.EncodeToString(sum[:]) { // nor is it to be recorded
+		c.mu.Unlock()
+		c.damaged(j.name, errContent)
+		return
+	}
 	if known && c.Mirror && (was.size != j.now.size || was.mtime != j.now.mtime) {
 		known = false
 	}
 	if !known {
-		c.result.Fresh++
+		if !told {
+			c.result.Fresh++
+		}
 		c.log.add(j.inode, j.now)
 	}
 	c.mu.Unlock()

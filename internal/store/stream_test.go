@@ -263,3 +263,25 @@ func TestNamesThatAreNoneForAStream(t *testing.T) {
 		}
 	})
 }
+
+// The manifest knows the digest of a stream from its beginning: what has rotted
+// before anybody verified it is found as well.
+func TestARottenStreamIsFoundTheFirstTime(t *testing.T) {
+	p := openLocal(t)
+	b, err := p.Begin(context.Background(), target(1))
+	must(t, err)
+	p.commitStreams(t, b, target(1), Result{Files: 2, Bytes: 8}, storeStream(t, b, "db/good.sql", []byte("good")), storeStream(t, b, "db/rot.sql", []byte("good")))
+	e := p.list(t)[0]
+	v, err := Verify(context.Background(), p.Store, e, nil)
+	if err != nil || v.Damaged != 0 || v.Fresh != 0 || v.Files != 2 {
+		t.Fatalf("%+v, %v", v, err)
+	}
+	must(t, os.RemoveAll(filepath.Join(p.dir, e.Job, digestLog)))
+	must(t, os.WriteFile(filepath.Join(e.Location, "db/rot.sql"), []byte("rot!"), 0o600))
+	for range 2 {
+		v, err = Verify(context.Background(), p.Store, e, nil)
+		if err != nil || v.Damaged != 1 || !strings.HasPrefix(v.Damage[0], "db/rot.sql: ") {
+			t.Fatalf("%+v, %v", v, err)
+		}
+	}
+}

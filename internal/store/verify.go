@@ -96,7 +96,10 @@ func (s *local) digest(ctx context.Context, e Entry, o digest.Options) (v Verifi
 			_ = os.Remove(job)
 		}
 	}()
-	o.Tree = s.abs(e.Dir)
+	o.Tree, o.Known = s.abs(e.Dir), map[string]string{}
+	for _, st := range e.Manifest.Streams {
+		o.Known[st.Name] = st.SHA256
+	}
 	r, err := digest.Check(ctx, log, o)
 	v = Verified{Files: r.Read, Bytes: r.Bytes, Fresh: r.Fresh, Damaged: r.Damaged, Damage: r.Damage}
 	if err == nil {
@@ -147,6 +150,11 @@ func (s *remote) Verify(ctx context.Context, e Entry, read func(int)) (v Verifie
 	default:
 		v.Fresh = v.Files
 		err = s.record(ctx, e, now)
+	}
+	for _, st := range e.Manifest.Streams { // their digest cannot be asked for there
+		if f, ok := now.Files[st.Name]; ok && f.Size != st.Size && was.Of != e.ID {
+			v.Damage = append(v.Damage, fmt.Sprintf("%s: has %d bytes; %d were stored", st.Name, f.Size, st.Size))
+		}
 	}
 	slices.Sort(v.Damage)
 	v.Damaged = int64(len(v.Damage))
