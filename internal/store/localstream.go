@@ -28,6 +28,9 @@ func (b *localBackup) Stream(ctx context.Context, s Stream, r io.Reader) (report
 	if err != nil {
 		return report.Stream{}, err
 	}
+	if r, err = slowed(ctx, r, s.BWLimit); err != nil {
+		return report.Stream{}, err
+	}
 	tree, err := os.OpenRoot(dir)
 	if err != nil {
 		return report.Stream{}, err

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -132,6 +133,10 @@ func (b *servedBackup) Stream(ctx context.Context, s Stream, r io.Reader) (repor
 	defer cancel()
 	q := url.Values{"name": {s.Name}, "mode": {strconv.FormatUint(uint64(s.Mode), 8)}, "mtime": {s.ModTime.Format(time.RFC3339Nano)},
 		"uid": {strconv.Itoa(s.UID)}, "gid": {strconv.Itoa(s.GID)}}
+	r, err := slowed(ctx, r, cmp.Or(b.store.BWLimit, s.BWLimit))
+	if err != nil {
+		return report.Stream{}, err
+	}
 	body := &summed{from: r, sum: sha256.New(), trailer: http.Header{wire.Good: nil}}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPut, b.store.url(request{path: wire.Backup + b.token + wire.Stream, query: q}), io.NopCloser(body))
 	if err != nil {

@@ -41,8 +41,12 @@ touch -r "$at" "$part.time"; mv -f "$part" "$at/$base"; touch -r "$part.time" "$
 func (in *incoming) pipe(ctx context.Context, r io.Reader) (report.Stream, error) {
 	host := in.store.ssh
 	tree, part := path.Join(host.dir, in.tree), path.Join(host.dir, in.part)
+	r, err := slowed(ctx, r, in.options().BWLimit)
+	if err != nil {
+		return report.Stream{}, err
+	}
 	from := &failing{r: r}
-	err := host.command(ctx, in.store.Extra, sshCommand{script: takeStream, args: []string{tree, part, in.base}, stdin: from})
+	err = host.command(ctx, in.store.Extra, sshCommand{script: takeStream, args: []string{tree, part, in.base}, stdin: from})
 	bytes, end := from.state()
 	if end != nil && end != io.EOF { // the command saw an end, and was content
 		return report.Stream{}, end
