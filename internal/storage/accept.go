@@ -103,7 +103,9 @@ func (p *peer) Read(b []byte) (int, error) {
 // rsync daemon, whose client begins as well.
 func (s *Server) meet(conn net.Conn, served *queue) {
 	refused := func(err error) { s.refuse(conn.RemoteAddr().String(), notTLS(mtls.Explain(err))) }
-	known, err := s.doors.knock(conn)
+	waiting, cancel := context.WithTimeout(s.ctx, s.Handshake)
+	defer cancel()
+	known, err := s.doors.knock(waiting, conn)
 	if err != nil {
 		refused(err)
 		conn.Close()

@@ -111,7 +111,7 @@ func TestSilentConnectionsAreCutAndKeepNobodyOut(t *testing.T) {
 	s := start(t, func(s *Settings) { s.Handshake = time.Second })
 	st := s.client("web1")
 	var silent []net.Conn
-	for range 2 * mostFromAddress {
+	for range 3 * mostFromAddress {
 		c, err := net.Dial("tcp", "127.0.0.1:"+s.port)
 		must(t, err)
 		defer c.Close()
@@ -134,4 +134,53 @@ func TestSilentConnectionsAreCutAndKeepNobodyOut(t *testing.T) {
 	if got, err := io.ReadAll(c); len(got) > 0 || err != nil && strings.Contains(err.Error(), "timeout") {
 		t.Errorf("got %q, %v", got, err)
 	}
+}
+
+// Many hosts behind one address come at the same minute.
+func TestManyFromOneAddressWaitForTheirTurn(t *testing.T) {
+	t.Parallel()
+	d := newDoors()
+	here, there := net.Pipe()
+	defer here.Close()
+	defer there.Close()
+	var done []func()
+	for range mostFromAddress {
+		leave, err := d.knock(t.Context(), here)
+		must(t, err)
+		done = append(done, leave)
+	}
+	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	_, err := d.knock(short, here)
+	says(t, err, "64 others from there have not said in time who they are")
+	order := make(chan int, 2)
+	for n := range 2 {
+		go func() {
+			leave, err := d.knock(t.Context(), here)
+			if err == nil {
+				order <- n
+				leave()
+				leave() // again does nothing
+			}
+		}()
+		eventually(t, "it waits", func() bool { d.mu.Lock(); defer d.mu.Unlock(); return d.all == mostFromAddress+1+n })
+	}
+	done[0]()
+	if first, second := <-order, <-order; first != 0 || second != 1 {
+		t.Errorf("%d came before %d", first, second)
+	}
+	for _, leave := range done {
+		leave()
+	}
+	eventually(t, "all have left", func() bool { d.mu.Lock(); defer d.mu.Unlock(); return d.all == 0 && len(d.unknown) == 0 })
+	for range mostFromAddress {
+		_, err := d.knock(t.Context(), here)
+		must(t, err)
+	}
+	for range mostInLine {
+		_, err := d.join("pipe")
+		must(t, err)
+	}
+	_, err = d.knock(t.Context(), here)
+	says(t, err, "have not said yet who they are")
 }

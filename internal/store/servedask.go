@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"syscall"
 	"time"
 
 	"b1000/internal/mtls"
@@ -141,6 +142,9 @@ func (s *served) why(ctx context.Context, err error) error {
 	}
 	if explained := mtls.Explain(failed); failed != nil && explained.Error() != failed.Error() {
 		return fmt.Errorf("%s: %w", s.address(), explained)
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		return fmt.Errorf("%s: it has closed the connection without an answer; its log tells why (%w)", s.address(), err)
 	}
 	return fmt.Errorf("%s: %w", s.address(), err)
 }
