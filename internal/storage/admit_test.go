@@ -108,7 +108,7 @@ func TestRemovingTheFileCutsARunningUpload(t *testing.T) {
 
 func TestSilentConnectionsAreCutAndKeepNobodyOut(t *testing.T) {
 	t.Parallel()
-	s := start(t, func(s *Settings) { s.Handshake = time.Second })
+	s := start(t, func(s *Settings) { s.Handshake, s.Idle, s.Timeout = time.Second, time.Second, time.Second })
 	st := s.client("web1")
 	var silent []net.Conn
 	for range 3 * mostFromAddress {
@@ -124,15 +124,20 @@ func TestSilentConnectionsAreCutAndKeepNobodyOut(t *testing.T) {
 			t.Fatal("a silent connection is still open")
 		}
 	}
-	// One that has shown its certificate and is silent then.
+	// One that has shown its certificate and is silent then, or says half of
+	// something.
 	id, err := mtls.Open(s.files("web1", nil), nil)
 	must(t, err)
-	c, err := tls.Dial("tcp", "127.0.0.1:"+s.port, id.Client("localhost"))
-	must(t, err)
-	defer c.Close()
-	must(t, c.SetReadDeadline(time.Now().Add(20*time.Second)))
-	if got, err := io.ReadAll(c); len(got) > 0 || err != nil && strings.Contains(err.Error(), "timeout") {
-		t.Errorf("got %q, %v", got, err)
+	for _, half := range []string{"", "G", "GET /v1/list HTTP/1.1\r\nHost: x\r\nX-A", "@RSYNCD: 31.0", "POST /v1/begin HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"} {
+		c, err := tls.Dial("tcp", "127.0.0.1:"+s.port, id.Client("localhost"))
+		must(t, err)
+		defer c.Close()
+		_, err = c.Write([]byte(half))
+		must(t, err)
+		must(t, c.SetReadDeadline(time.Now().Add(20*time.Second)))
+		if _, err := io.ReadAll(c); err != nil && strings.Contains(err.Error(), "timeout") {
+			t.Errorf("after %q the connection is still open", half)
+		}
 	}
 }
 

@@ -82,13 +82,14 @@ func TestAClientReachesNothingOfAnothers(t *testing.T) {
 	b, err := victim.Begin(context.Background(), target(2))
 	must(t, err)
 	defer b.Close()
-	s.admit("web2", "allow = backup list show restore delete")
+	s.admit("web2", "allow = backup list show restore verify delete")
 	r := s.raw("web2")
 	e := listed(t, victim)[0]
 	if status, text := s.raw("web1").ask("POST", wire.Backup+s.tokenOf("backup")+wire.Tree, ""); status != 200 {
 		t.Fatal(text)
 	}
 	theirs, transfer := s.tokenOf("backup"), s.tokenOf("transfer")
+	asked := map[string]bool{"GET " + wire.List: true, "GET " + wire.Probe: true, "POST " + wire.Begin: true} // which name no backup
 	for _, q := range []struct{ method, path, body string }{
 		{"GET", wire.Show + "?dir=" + e.Dir, ""},
 		{"GET", wire.Show + "?dir=../web1/" + e.Dir, ""},
@@ -97,6 +98,8 @@ func TestAClientReachesNothingOfAnothers(t *testing.T) {
 		{"POST", wire.Restore + "?dir=../web1", ""},
 		{"POST", wire.Restore + "?dir=", ""},
 		{"POST", wire.Restore + "?dir=.", ""},
+		{"POST", wire.Verify + "?dir=" + e.Dir, ""},
+		{"POST", wire.Verify + "?dir=../web1/" + e.Dir, ""},
 		{"POST", wire.Delete + "?dir=" + e.Dir + "&id=" + e.ID, ""},
 		{"POST", wire.Delete + "?dir=../web1/" + e.Dir + "&id=" + e.ID, ""},
 		{"POST", wire.Backup + theirs + wire.Tree, ""},
@@ -108,8 +111,17 @@ func TestAClientReachesNothingOfAnothers(t *testing.T) {
 		{"GET", "/v1/../../etc/passwd", ""},
 		{"GET", "/restic/", ""},
 	} {
+		req, err := http.NewRequest(q.method, q.path, nil)
+		must(t, err)
+		_, pattern := s.handler.Handler(req)
+		asked[pattern] = true
 		if status, text := r.ask(q.method, q.path, q.body); status < 300 {
 			t.Errorf("%s %s: %d %s", q.method, q.path, status, text)
+		}
+	}
+	for _, pattern := range s.verbs {
+		if !asked[pattern] {
+			t.Errorf("%s: was not tried", pattern)
 		}
 	}
 	if out, err := r.rsync(transfer, "-a", src, "rsync://localhost/"+wire.Module+"/"); err == nil {

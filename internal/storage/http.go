@@ -21,9 +21,10 @@ const mostAsked = 16 << 20
 
 // routes are all that a client may ask for. restic's protocol has a place of its
 // own below /restic/.
-func (s *Server) routes() http.Handler {
+func (s *Server) routes() *http.ServeMux {
 	mux := http.NewServeMux()
 	handle := func(pattern, permission string, do func(*call) error) {
+		s.verbs = append(s.verbs, pattern)
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { s.answer(w, r, permission, do) })
 	}
 	handle("GET "+wire.List, "list", s.list)

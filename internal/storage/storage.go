@@ -55,7 +55,8 @@ type Server struct {
 	rooms    *rooms
 	doors    *doors
 	recorder *recorder
-	handler  http.Handler
+	handler  *http.ServeMux
+	verbs    []string // patterns of what may be asked
 	wg       sync.WaitGroup
 
 	ctx context.Context // of everything that outlives a request; ends with Serve
