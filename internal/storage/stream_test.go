@@ -249,3 +249,43 @@ func TestAStreamWhoseSourceFailsIsNotStored(t *testing.T) {
 type failing struct{}
 
 func (failing) Read([]byte) (int, error) { return 0, errors.New("the dump has died") }
+
+// With owners in attributes a tree and a stream come back as they were.
+func TestOwnersInAttributesComeBack(t *testing.T) {
+	t.Parallel()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to make files of others")
+	}
+	s := start(t, func(s *Settings) { s.FakeSuper = true })
+	st := s.client("web1")
+	src := source(t)
+	must(t, syscall.Mknod(src+"/device", syscall.S_IFBLK|0o640, 7<<8|200))
+	must(t, os.Chmod(src+"/dir", 0o2711))
+	b, err := st.Begin(context.Background(), target(1))
+	must(t, err)
+	defer b.Close()
+	r, err := b.Tree(context.Background(), treeOf(src))
+	must(t, err)
+	sent, err := b.Stream(context.Background(), store.Stream{Name: "dump", Mode: 0o440, UID: 12, GID: 34, ModTime: noon}, strings.NewReader("dumped"))
+	must(t, err)
+	m := target(1).Manifest
+	m.End, m.Files, m.Bytes, m.Streams = m.Start, r.Files, r.Bytes, []report.Stream{sent}
+	_, err = b.Commit(context.Background(), m)
+	must(t, err)
+	e := listed(t, st)[0]
+	stored, err := os.Stat(filepath.Join(s.Path, "web1", e.Dir, "src", "one"))
+	must(t, err)
+	if owner := stored.Sys().(*syscall.Stat_t); owner.Uid != 0 {
+		t.Errorf("the stored file belongs to %d", owner.Uid)
+	}
+	restored(t, st, e, src)
+	to := filepath.Join(t.TempDir(), "to")
+	_, err = st.Restore(context.Background(), e, store.Restore{To: to})
+	must(t, err)
+	info, err := os.Stat(to + "/dump")
+	must(t, err)
+	owner := info.Sys().(*syscall.Stat_t)
+	if text, _ := os.ReadFile(to + "/dump"); string(text) != "dumped" || info.Mode() != 0o440 || owner.Uid != 12 || owner.Gid != 34 || !info.ModTime().Equal(noon) {
+		t.Errorf("the stream came back as %q, %v, of %d:%d", text, info, owner.Uid, owner.Gid)
+	}
+}
