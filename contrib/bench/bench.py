@@ -18,6 +18,7 @@ from measure import HERE, Memory, Recipe, differences, disk_usage, step
 
 DEFAULT = "b1000,rsync-aHAX-linkdest,rsync-aHAX,rsnapshot,restic,kopia,borg"
 MILLION = 1_000_000
+SERVER = "b1000-server,rsyncd,rsync-ssh,rsync-ssl"
 KINDS = {"w1": "w1", "w2": "w2", "w3": "w3", "million": "tiny"}
 
 
@@ -224,8 +225,9 @@ def warm(src):
 def options():
     a = argparse.ArgumentParser(prog="run.sh", description="compare b1000 with others, side by side")
     a.add_argument("--quick", action="store_true", help="10,000 files, one round: try the harness in a minute")
-    a.add_argument("--workloads", default="w1,w3,memory", help="of w1, w2, w3, memory (default %(default)s)")
-    a.add_argument("--contenders", default=DEFAULT, help="names in contenders/ (default %(default)s)")
+    a.add_argument("--server", action="store_true", help="the storage server: w1 and w2, beside rsync by other ways")
+    a.add_argument("--workloads", help="of w1, w2, w3, memory (default w1,w3,memory)")
+    a.add_argument("--contenders", help=f"names in contenders/ (default {DEFAULT})")
     a.add_argument("--runs", type=int, help="rounds (default 3)")
     a.add_argument("--million", action="store_true", help="memory at 1,000,000 files as well")
     a.add_argument("--cold", action="store_true", help="with empty caches before every step")
@@ -233,7 +235,8 @@ def options():
     a.add_argument("--json", help="where rows and goals are appended, a line each (default DIR/results/TIME.jsonl)")
     a.add_argument("--dir", required=True, help=argparse.SUPPRESS)
     o = a.parse_args()
-    o.workloads = o.workloads.split(",")
+    o.workloads = (o.workloads or ("w1,w2" if o.server else "w1,w3,memory")).split(",")
+    o.contenders = o.contenders or (SERVER if o.server else DEFAULT)
     for name in set(o.workloads) - {"w1", "w2", "w3", "memory"}:
         a.error(f"there is no workload {name}")
     for name in o.contenders.split(","):

@@ -1,6 +1,7 @@
 #!/bin/bash
-# run.sh [--quick] [--million] [--strict] …: measure b1000 beside rsync, rsnapshot,
-# restic, kopia and borg, and hold the figures against our goals (README.md).
+# run.sh [--quick] [--million] [--strict] [--server] …: measure b1000 beside rsync,
+# rsnapshot, restic, kopia and borg, and hold the figures against our goals (README.md).
+# With --server it is the storage server, beside rsync by other ways.
 #
 # Builds go to $B1000_BENCH_DIR (default /var/tmp/b1000-bench); that directory also
 # holds the trees that are backed up, the logs, and the filesystem that is made
@@ -36,7 +37,7 @@ for program in b1000 b1000ctl b1000d; do
     echo "run.sh: $program does not build" >&2
 done
 case " $* " in
-*" --quick "*) ;; # building them takes longer than a try-out may
+*" --quick "* | *" --server "*) ;; # building them takes longer than a try-out may, or is for nothing
 *) "$here/peers.sh" "$dir/bin" || echo "run.sh: not every peer is there" >&2 ;;
 esac
 

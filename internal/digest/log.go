@@ -12,6 +12,7 @@ import (
 	"hash/crc32"
 	"io/fs"
 	"os"
+	"strconv"
 	"strings"
 
 	"golang.org/x/sys/unix"
@@ -109,22 +110,34 @@ func (l *Log) read() error {
 	return nil
 }
 
+// parse reads a line. A log has one for each file there is, so it is done by hand.
 func parse(line string) (ino inode, r record, ok bool) {
+	rest, crc, ok := cutLast(line)
+	if !ok || fmt.Sprintf("%08x", crc32.ChecksumIEEE([]byte(rest))) != crc {
+		return ino, r, false
+	}
+	sum, rest, _ := strings.Cut(rest, " ")
+	if n, err := hex.Decode(r.sum[:], []byte(sum[:min(len(sum), 2*len(r.sum))])); err != nil || n != len(r.sum) || len(sum) != 2*len(r.sum) {
+		return ino, r, false
+	}
+	number, rest, _ := strings.Cut(rest, " ")
+	var err error
+	if ino.number, err = strconv.ParseUint(number, 10, 64); err != nil {
+		return ino, r, false
+	}
+	for _, v := range []*int64{&ino.born, &r.size, &r.mtime} {
+		var word string
+		word, rest, _ = strings.Cut(rest, " ")
+		if *v, err = strconv.ParseInt(word, 10, 64); err != nil {
+			return ino, r, false
+		}
+	}
+	return ino, r, rest == ""
+}
+
+func cutLast(line string) (before, last string, ok bool) {
 	at := strings.LastIndexByte(line, ' ')
-	if at < 0 {
-		return ino, r, false
-	}
-	var sum string
-	var crc uint32
-	n, err := fmt.Sscanf(line, "%64s %d %d %d %d %08x", &sum, &ino.number, &ino.born, &r.size, &r.mtime, &crc)
-	if err != nil || n != 6 || crc != crc32.ChecksumIEEE([]byte(line[:at])) {
-		return ino, r, false
-	}
-	b, err := hex.DecodeString(sum)
-	if err != nil || copy(r.sum[:], b) != len(r.sum) {
-		return ino, r, false
-	}
-	return ino, r, true
+	return line[:max(at, 0)], line[at+1:], at > 0
 }
 
 // add notes the digest of a file. It is on disk after Save.

@@ -62,4 +62,5 @@ X
 }
 c_backup() { "$BIN/b1000" -f "$cfg" bench; }
 c_restore() { "$BIN/b1000ctl" -f "$cfg" restore bench@latest --to "$RESTORE"; }
+c_settle() { while readlink /proc/"$(cat "$HOMEDIR/pid")"/fd/* | grep -q '/\.digests$'; do sleep .05; done; }
 c_stop() { kill "$(cat "$HOMEDIR/pid")"; }
