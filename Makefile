@@ -16,8 +16,8 @@ CHECK_PACKAGES = $(RUN_PACKAGES) acl attr dbus e2fsprogs iproute2 kmod mariadb-s
 # Built there once: mongodump, mongorestore and FerretDB are no packages.
 MONGODB = $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/b1000/mongodb
 # The manual and the packages.
-CHECK_PACKAGES += binutils cpio mandoc rpm zstd
-BENCH_PACKAGES = $(RUN_PACKAGES) borgbackup e2fsprogs python3 rsnapshot util-linux
+CHECK_PACKAGES += binutils btrfs-progs cpio mandoc rpm xfsprogs zstd
+BENCH_PACKAGES = $(RUN_PACKAGES) borgbackup e2fsprogs openssh-client openssh-server openssl python3 rsnapshot stunnel4 util-linux
 
 # Programs that the tests need and Debian does not have, built once.
 TEST_PROGRAMS ?= $(HOME)/.cache/b1000-tests

@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -24,6 +25,10 @@ const (
 	storageSocket = "storage"
 	statusSocket  = "status"
 )
+
+// garbage is how much of the memory in use may be garbage, in hundredths: what
+// this program does is to copy, and a large heap is of no use to that.
+const garbage = 40
 
 // storage serves [storage].
 func (p program) storage(ctx context.Context, cfg string) error {
@@ -43,6 +48,9 @@ func (p program) storage(ctx context.Context, cfg string) error {
 	}
 	log, closeLog := p.openLog(h.Config.Global, storageSocket)
 	defer closeLog()
+	if p.getenv("GOGC") == "" {
+		debug.SetGCPercent(garbage)
+	}
 	stdlog.SetFlags(0) // the library that speaks restic's protocol logs there
 	stdlog.SetOutput(lineLogger(func(line string) {
 		if !strings.HasPrefix(line, "Creating repository") { // which the server tells itself

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -55,9 +56,15 @@ func tunnel(p *peer, limit time.Duration) (socket *os.File, wait func(), err err
 	}, nil
 }
 
+// buffers are used again: with many short transfers they would be most of the
+// server's memory, until they are collected.
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
 // copyAll is io.Copy by a large buffer, whatever the two ends offer.
 func copyAll(to io.Writer, from io.Reader) (int64, error) {
-	return io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, make([]byte, bufferSize))
+	buffer := buffers.Get().(*[bufferSize]byte)
+	defer buffers.Put(buffer)
+	return io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, buffer[:])
 }
 
 // limited gives up on a client that takes nothing.
