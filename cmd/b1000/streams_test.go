@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -236,9 +237,21 @@ func TestADeadDestinationIsDropped(t *testing.T) {
 		}
 	}
 	s.tele.Up(t)
-	s.config(dest("slow", s.dir+"/slow"), strings.ReplaceAll(s.dests, s.server.URL, s.dir+"/none"), job("dumps", "slow "+places))
 	s.must(os.Mkdir(s.dir+"/none", 0o755))
-	s.demand("dumps", 1, "hd host vault")
+	alive := dest("slow", s.dir+"/slow") + strings.ReplaceAll(s.dests, s.server.URL, s.dir+"/none")
+	s.config(alive, "[stream:big]\ncommand = cat DIR/random\n", job("dumps", "slow "+places, "streams = big"))
+	at := s.demand("dumps", 1, "hd host vault")
+
+	// What is left to make is made up for, under the same name, with a new dump.
+	s.b1000(0, "-c", "dumps")
+	for _, ids := range s.demand("dumps", 1, places+" slow") {
+		if ids[0] != at["hd"][0] {
+			t.Errorf("backup %s, want %s", ids[0], at["hd"][0])
+		}
+	}
+	if left, _ := filepath.Glob(s.dir + "/status/b1000-spool-*"); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
 }
 
 // A run that is ended in the middle of a stream ends the dump and leaves nothing.

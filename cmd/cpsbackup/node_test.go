@@ -264,7 +264,19 @@ func TestAFailedDumpIsNoBackup(t *testing.T) {
 	if said := s.cps(1, "-i"); !strings.Contains(said, "there is no backup yet") {
 		t.Errorf("import: %s", said)
 	}
+
+	// A dump that dies half way: what has come of it is no backup.
+	real, err := exec.LookPath("mongodump")
+	must(t, err)
+	must(t, os.WriteFile(s.bin+"/mongodump", []byte("#!/bin/bash\n"+real+" \"$@\" | head -c 3000\nkill -9 $$\n"), 0o755))
 	s.storage("object")
+	if said := s.cps(1, "-e"); !strings.Contains(said, "object.archive") || !strings.Contains(said, "signal 9") {
+		t.Errorf("export: %s", said)
+	}
+	if said := s.cps(1, "-i"); !strings.Contains(said, "there is no backup yet") {
+		t.Errorf("import: %s", said)
+	}
+	must(t, os.Remove(s.bin+"/mongodump"))
 	for i := range 6 {
 		s.fill("object", 50+i, 51+i)
 		s.cps(0, "-e")

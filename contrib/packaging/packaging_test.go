@@ -151,7 +151,7 @@ func TestBothPackagesHoldTheSame(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range append(pages, "/etc/b1000/b1000.cfg", "/bash-completion/completions/b1000ctl", "/_b1000ctl", "/b1000ctl.fish", "/b1000@.service", "/catalog/b1000.catalog", "/tmpfiles.d/b1000.conf") {
+	for _, want := range append(pages, "/etc/b1000/b1000.cfg", "/bash-completion/completions/b1000ctl", "/_b1000ctl", "/b1000ctl.fish", "/b1000@.service", "/catalog/b1000.catalog", "/tmpfiles.d/b1000.conf", "/b1000/scripts/mysql_get_instances.sh") {
 		if !strings.Contains(sorted(files[0]), "/"+filepath.Base(want)) {
 			t.Errorf("%s is not in the package", want)
 		}
