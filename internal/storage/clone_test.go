@@ -1,0 +1,102 @@
+package storage
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"b1000/internal/store"
+)
+
+// onLoop is a file system of the kind on a loop device.
+func onLoop(t *testing.T, kind string) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root to mount a file system")
+	}
+	if _, err := exec.LookPath("mkfs." + kind); err != nil {
+		t.Skipf("needs mkfs.%s", kind)
+	}
+	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
+	must(t, os.WriteFile(image, nil, 0o600))
+	must(t, os.Truncate(image, 400<<20))
+	for _, args := range [][]string{{"mkfs." + kind, image}, {"mount", "-o", "loop", image, dir}} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%q: %v\n%s", args, err, out)
+		}
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir
+}
+
+func free(t *testing.T, dir string) int64 {
+	t.Helper()
+	unix.Sync()
+	now, err := spaceOf(dir)
+	must(t, err)
+	return now.Free
+}
+
+// touchUp writes over a few pages of a file, and gives it a time of its own, long
+// ago.
+func touchUp(t *testing.T, file string, n int) {
+	t.Helper()
+	f, err := os.OpenFile(file, os.O_RDWR, 0)
+	must(t, err)
+	for i := range 5 {
+		_, err = f.WriteAt([]byte{byte(n), byte(i), 'x'}, int64(i)*(7<<20)+4096)
+		must(t, err)
+	}
+	must(t, f.Close())
+	when := time.Unix(1_500_000_000+int64(n), 0)
+	must(t, os.Chtimes(file, when, when))
+}
+
+// Where blocks can be shared, a big file that changes a little takes only what has
+// changed in it, backup by backup; all of them can be verified, kept by rules,
+// deleted and restored like any other.
+func TestOfAFileThatChangesALittleLittleIsStored(t *testing.T) {
+	t.Parallel()
+	for _, kind := range []string{"btrfs", "xfs"} {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			dir := onLoop(t, kind)
+			s := start(t, func(s *Settings) { s.Path = dir })
+			st := s.client("web1", "keep = 3", "allow = backup list show restore verify delete")
+			src := source(t)
+			random(t, src+"/big", 40<<20)
+			touchUp(t, src+"/big", 0)
+			must(t, whole(st, target(0), src))
+			before := free(t, dir)
+			sources := map[string]string{}
+			for n := 1; n <= 5; n++ {
+				touchUp(t, src+"/big", n)
+				must(t, whole(st, target(n), src))
+				was := filepath.Join(t.TempDir(), "src")
+				must(t, exec.Command("cp", "-a", src, was).Run())
+				sources[target(n).Manifest.ID] = was
+			}
+			if taken := before - free(t, dir); taken > 24<<20 {
+				t.Errorf("five backups take %d bytes more, of a file of 40 MiB with 5 pages changed in each", taken)
+			}
+			l := listed(t, st)
+			if len(l) != 3 {
+				t.Fatalf("kept: %+v", l)
+			}
+			must(t, st.Delete(context.Background(), l[1]))
+			for _, e := range []store.Entry{l[0], l[2]} {
+				v, err := store.Verify(context.Background(), st, e, nil)
+				must(t, err)
+				if v.Damaged != 0 || v.Files == 0 {
+					t.Errorf("verified: %+v", v)
+				}
+				restored(t, st, e, sources[e.ID])
+			}
+		})
+	}
+}
