@@ -46,7 +46,10 @@ func (m module) config() string {
 	if !m.writable {
 		refuse += " remove-source-files"
 	}
-	set("munge symlinks", "no")
+	// Where it is not shut in, the daemon would take the first slash from a link
+	// that is absolute. Munged it is stored as it is, and comes back so; a link
+	// that only attributes tell of leads nowhere on this host anyway.
+	set("munge symlinks", yesNo(m.fake))
 	set("refuse options", refuse)
 	set("numeric ids", "yes")
 	set("reverse lookup", "no")

@@ -261,6 +261,8 @@ func TestOwnersInAttributesComeBack(t *testing.T) {
 	src := source(t)
 	must(t, syscall.Mknod(src+"/device", syscall.S_IFBLK|0o640, 7<<8|200))
 	must(t, os.Chmod(src+"/dir", 0o2711))
+	must(t, os.Symlink("/etc/passwd", src+"/absolute"))
+	must(t, os.Symlink("../../../../up", src+"/dir/up"))
 	b, err := st.Begin(context.Background(), target(1))
 	must(t, err)
 	defer b.Close()
