@@ -30,7 +30,10 @@ build:
 # Where systemd looks; PREFIX is for the programs.
 UNITDIR ?= /usr/lib/systemd
 
-install: build
+# The b1000ctl that runs here, where the others are for another processor.
+CTL = $(if $(GOARCH),.cache/b1000ctl,$(BIN)/b1000ctl)
+
+install: build $(filter .cache/%,$(CTL))
 	install -D -t $(DESTDIR)$(PREFIX)/bin $(filter-out %-generator,$(PROGRAMS:%=$(BIN)/%))
 	install -D -t $(DESTDIR)$(UNITDIR)/system-generators $(BIN)/b1000-generator
 	install -d $(DESTDIR)$(UNITDIR)/system
@@ -44,9 +47,13 @@ install: build
 	@if [ -z "$(DESTDIR)" ] && [ -d /run/systemd/system ]; then systemd-sysusers; journalctl --update-catalog; systemctl daemon-reload; fi
 
 # Where the shells look. The script is the same whatever processor the programs
-# are for; this one makes it.
+# are for; one for this machine's makes it.
 COMPLETIONS = $(addprefix $(DESTDIR)$(PREFIX)/share/,bash-completion/completions/b1000ctl zsh/site-functions/_b1000ctl fish/vendor_completions.d/b1000ctl.fish)
-complete = GOARCH= GOOS= go run $(GOFLAGS) ./cmd/b1000ctl completion $(firstword $(subst -, ,$(subst /, ,$(patsubst $(DESTDIR)$(PREFIX)/share/%,%,$(1))))) >$(1)
+complete = $(CTL) completion $(firstword $(subst -, ,$(subst /, ,$(patsubst $(DESTDIR)$(PREFIX)/share/%,%,$(1))))) >$(1)
+
+.cache/b1000ctl: FORCE
+	GOARCH= GOOS= CGO_ENABLED=0 go build $(GOFLAGS) -o $@ ./cmd/b1000ctl
+FORCE:
 
 packages:
 	contrib/packaging/build.sh bin/packages

@@ -77,7 +77,8 @@ contents() {
 # package KIND ARCH FILE
 package() {
   local root=$work/$1-$2
-  stage "$2" "$root"
+  [ -d "$work/stage-$2" ] || stage "$2" "$work/stage-$2"
+  cp -a "$work/stage-$2" "$root"
   if [ "$1" = deb ]; then # where Debian's zsh looks
     mkdir -p "$root/usr/share/zsh/vendor-completions"
     mv "$root"/usr/share/zsh/site-functions/* "$root/usr/share/zsh/vendor-completions/"
