@@ -198,6 +198,9 @@ func TestTheManual(t *testing.T) {
 	// Another state, another backup; what the first one held comes back.
 	s.fill("object", 500, 600)
 	s.write("opt/mongodb/load.d/json_object/view.json", "changed\n")
+	fifo := s.prefix + "/var/cache/canopsis/mongodb/extra.bson"
+	must(t, syscall.Mkfifo(fifo, 0o600))
+	go func() { _ = os.WriteFile(fifo, []byte("from a FIFO"), 0o600) }() // what is not written is missing below
 	s.cps(0, "-e")
 	list := s.cps(0, "-l")
 	if !regexp.MustCompile(`^Backup: 0000001 \d{4}-\d\d-\d\d \d\d:\d\d:\d\d \(deletable\)\nBackup: 0000002 \d{4}-\d\d-\d\d \d\d:\d\d:\d\d\n$`).MatchString(list) {
@@ -244,6 +247,9 @@ func TestTheManual(t *testing.T) {
 	s.db = servertest.FerretDB(t)
 	s.storage("object events_log")
 	s.cps(0, "-i")
+	if got, err := os.ReadFile(fifo); string(got) != "from a FIFO" {
+		t.Errorf("the FIFO has become %q, %v", got, err)
+	}
 	s.storage("object events_log") // -i has brought back the one of then
 	if got := s.digest("object"); got[:4] != "600 " {
 		t.Errorf("object: got %s, want 600 documents", got)
