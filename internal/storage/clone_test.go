@@ -100,3 +100,30 @@ func TestOfAFileThatChangesALittleLittleIsStored(t *testing.T) {
 		})
 	}
 }
+
+// Where owners are kept in attributes, each backup is copied whole: what is stored
+// does not look like its source, and nothing of the source's owners is made.
+func TestWithFakeSuperNothingIsLinked(t *testing.T) {
+	t.Parallel()
+	s := start(t, func(s *Settings) { s.FakeSuper = true })
+	src := source(t)
+	when := time.Unix(1_500_000_000, 0)
+	must(t, os.Chtimes(src+"/one", when, when))
+	must(t, os.Chtimes(src+"/dir/two", when, when))
+	must(t, os.Chown(src+"/dir", 77, 78))
+	st := s.client("web1")
+	for n := range 2 {
+		must(t, whole(st, target(n), src))
+	}
+	l := listed(t, st)
+	var one []os.FileInfo
+	for _, e := range l {
+		restored(t, st, e, src)
+		info, err := os.Lstat(filepath.Join(s.Path, "web1", e.Dir, "src/one"))
+		must(t, err)
+		one = append(one, info)
+	}
+	if os.SameFile(one[0], one[1]) {
+		t.Error("a file of an older backup is linked")
+	}
+}
