@@ -88,7 +88,7 @@ nixpkgs-lib:
 # No test may be skipped where CI is set: what a test needs, check-setup installs.
 test: nixpkgs-lib
 	@mkdir -p .cache
-	PATH="$(TEST_PROGRAMS):$(MONGODB):$$PATH" go tool gotestsum --format pkgname --jsonfile .cache/tests.json -- -count=1 $(LEFT_OUT) ./...
+	PATH="$(TEST_PROGRAMS):$(MONGODB):$$PATH" go tool gotestsum --format pkgname --jsonfile .cache/tests.json -- -count=1 -timeout 25m $(LEFT_OUT) ./...
 	@if [ -n "$$CI" ] && grep '"Action":"skip"' .cache/tests.json | grep '"Test"'; then echo "tests were skipped"; exit 1; fi
 
 bench: bench-setup build
