@@ -145,11 +145,9 @@ func TestOnHostsTheServerIsKilledAndLosesPower(t *testing.T) {
 	}
 	s.web1.MustRun("sh", "-c", "head -c 8000000 /dev/urandom >/srv/data/big; sed -i 's/^include/bwlimit = 1m\\ninclude/' /etc/b1000/b1000.cfg")
 	s.web1.MustRun("systemctl", "start", "--no-block", "b1000@data")
-	under := func() bool {
-		found, _ := filepath.Glob(s.server.Root + "/srv/store/web1/data/*/.partial-*/data/.big*")
-		return len(found) > 0
-	}
-	s.server.Wait("the copy is under way", under)
+	// What is sent is slow: the server has said what it wants, and has not got it.
+	wanted := func() int { return strings.Count(s.log(), " wanted") }
+	s.server.Wait("the copy is under way", func() bool { return wanted() > 0 })
 	s.server.MustRun("systemctl", "kill", "-s", "KILL", "b1000-storage.service")
 	// It is started again, and the client goes on by itself.
 	s.web1.Wait("the run is over", func() bool { return property(s.web1, "b1000@data.service", "ActiveState") != "activating" })
@@ -159,9 +157,10 @@ func TestOnHostsTheServerIsKilledAndLosesPower(t *testing.T) {
 	equal(t, s.web1.Root+"/srv/data", s.kept("web1")[1]+"/data")
 	equal(t, copied, first)
 
+	before := wanted()
 	s.web1.MustRun("sh", "-c", "head -c 8000000 /dev/urandom >/srv/data/big")
 	s.web1.MustRun("systemctl", "start", "--no-block", "b1000@data")
-	s.server.Wait("the next copy is under way", under)
+	s.server.Wait("the next copy is under way", func() bool { return wanted() > before })
 	s.server.Kill()
 	s.server.Boot()
 	if n := len(s.kept("web1")); n != 2 {
