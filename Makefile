@@ -41,6 +41,7 @@ install: build $(filter .cache/%,$(CTL))
 	install -D -m 644 units/b1000.catalog $(DESTDIR)$(UNITDIR)/catalog/b1000.catalog
 	for f in $(wildcard units/*.tmpfiles); do install -D -m 644 $$f $(DESTDIR)$(dir $(UNITDIR))tmpfiles.d/$$(basename $$f .tmpfiles).conf || exit 1; done
 	for f in $(wildcard units/*.sysusers); do install -D -m 644 $$f $(DESTDIR)$(dir $(UNITDIR))sysusers.d/$$(basename $$f .sysusers).conf || exit 1; done
+	install -D -m 755 -t $(DESTDIR)$(PREFIX)/share/b1000/scripts contrib/scripts/*.sh
 	for page in man/*.[1-9]; do install -D -m 644 -t $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} $$page || exit 1; done
 	install -d $(dir $(COMPLETIONS))
 	$(foreach c,$(COMPLETIONS),$(call complete,$(c)) &&) true

@@ -63,6 +63,7 @@ buildGoModule {
     done
     install -D -m 644 units/b1000.catalog $out/lib/systemd/catalog/b1000.catalog
     install -D -m 644 units/b1000.tmpfiles $out/lib/tmpfiles.d/b1000.conf
+    install -D -m 755 -t $out/share/b1000/scripts contrib/scripts/*.sh
 
     for page in man/*.[1-8]; do
       [ ! -e "$page" ] || installManPage "$page"

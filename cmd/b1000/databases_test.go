@@ -43,7 +43,7 @@ func (s *streaming) back(dump, section string, args ...string) map[string]int64 
 func TestDatabasesThereAndBack(t *testing.T) {
 	const rows = 2000
 	s := &streaming{site: newSite(t)}
-	s.build()
+	s.bin = programs(t)
 	real, err := exec.LookPath("mongorestore")
 	s.must(err)
 	// FerretDB refuses the indexes that mongorestore makes.

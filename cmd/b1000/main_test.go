@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -17,6 +19,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"b1000/internal/rsync/rsynctest"
+	"b1000/internal/testhost"
 )
 
 func TestMain(m *testing.M) {
@@ -27,7 +30,42 @@ func TestMain(m *testing.M) {
 	// Where the tests themselves are started with nohup(1), the programs are not:
 	// a signal that is caught here is not ignored there.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
-	testscript.Main(m, map[string]func(){"b1000": main})
+	testscript.Main(cleaned{m}, map[string]func(){"b1000": main})
+}
+
+// cleaned removes the programs that tests have built.
+type cleaned struct{ *testing.M }
+
+func (c cleaned) Run() int {
+	defer func() { os.RemoveAll(built.dir) }()
+	return c.M.Run()
+}
+
+// built are the other programs, for the tests that need them.
+var built struct {
+	sync.Once
+	dir string
+	err error
+}
+
+// programs is a new directory with b1000ctl and b1000d.
+func programs(t *testing.T) string {
+	t.Helper()
+	built.Do(func() {
+		if built.dir, built.err = os.MkdirTemp("", "b1000-programs-"); built.err == nil {
+			built.err = testhost.Build(context.Background(), built.dir, "b1000ctl", "b1000d")
+		}
+	})
+	if built.err != nil {
+		t.Fatal(built.err)
+	}
+	dir := t.TempDir()
+	for _, name := range []string{"b1000ctl", "b1000d"} {
+		if err := os.Link(filepath.Join(built.dir, name), filepath.Join(dir, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir
 }
 
 // site is a host under test: a configuration, a source, a status directory and

@@ -33,7 +33,7 @@ type streaming struct {
 // DIR/random, which is more than a piece of the spool.
 func newStreaming(t *testing.T) *streaming {
 	s := &streaming{site: newSite(t)}
-	s.build()
+	s.bin = programs(t)
 	s.server = storagetest.Start(t, s.bin)
 	s.env = append(s.env, "PATH="+s.bin+":"+os.Getenv("PATH"))
 	tls := s.server.Admit(t, "web1", "allow = backup list show restore verify")
@@ -51,15 +51,6 @@ func newStreaming(t *testing.T) *streaming {
 		dest("server", s.server.URL, "tls_cert = "+tls.Cert, "tls_key = "+tls.Key, "tls_ca = "+tls.CA) +
 		"[dest:vault]\ntype = restic\nrepository = DIR/vault\npassword_file = " + restictest.New(t, s.dir+"/vault") + "\n"
 	return s
-}
-
-// build builds b1000ctl for ctl.
-func (s *streaming) build() {
-	s.Helper()
-	s.bin = s.TempDir()
-	if out, err := exec.Command("go", "build", "-o", s.bin+"/", "b1000/cmd/b1000ctl").CombinedOutput(); err != nil {
-		s.Fatalf("%v\n%s", err, out)
-	}
 }
 
 // job is a push job to some places.

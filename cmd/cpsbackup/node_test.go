@@ -22,6 +22,7 @@ import (
 
 	"b1000/internal/database/servertest"
 	"b1000/internal/mtls/mtlstest"
+	"b1000/internal/testhost"
 )
 
 func must(t *testing.T, err error) {
@@ -29,6 +30,35 @@ func must(t *testing.T, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// built holds the programs, which are built once.
+var built string
+
+func TestMain(m *testing.M) {
+	os.Exit(func() int {
+		dir, err := os.MkdirTemp("", "b1000-programs-")
+		if err == nil {
+			defer os.RemoveAll(dir)
+			built = dir
+			err = testhost.Build(context.Background(), dir, "b1000", "b1000ctl", "b1000d", "cpsbackup")
+		}
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+		return m.Run()
+	}())
+}
+
+// programs is a new directory with links to them: cpsbackup finds the others beside itself.
+func programs(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for _, name := range []string{"b1000", "b1000ctl", "b1000d", "cpsbackup"} {
+		must(t, os.Link(filepath.Join(built, name), filepath.Join(dir, name)))
+	}
+	return dir
 }
 
 // site is a Canopsis node with its storage server and its database.
@@ -41,11 +71,7 @@ type site struct {
 // newSite installs a node as the manual describes it and starts the server by
 // server.conf.
 func newSite(t *testing.T) *site {
-	s := &site{T: t, prefix: t.TempDir(), bin: t.TempDir(), db: servertest.FerretDB(t)}
-	out, err := exec.Command("go", "build", "-o", s.bin, "b1000/cmd/b1000", "b1000/cmd/b1000ctl", "b1000/cmd/b1000d", "b1000/cmd/cpsbackup").CombinedOutput()
-	if err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	s := &site{T: t, prefix: t.TempDir(), bin: programs(t), db: servertest.FerretDB(t)}
 	real, err := exec.LookPath("mongorestore")
 	must(t, err)
 	// FerretDB refuses the indexes that mongorestore makes.
@@ -327,10 +353,7 @@ func TestExportDuringInserts(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
-	s := &site{T: t, bin: t.TempDir()}
-	if out, err := exec.Command("go", "build", "-o", s.bin, "b1000/cmd/cpsbackup").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
+	s := &site{T: t, bin: programs(t)}
 	for _, test := range []struct {
 		args []string
 		want string

@@ -58,7 +58,6 @@ stage() {
   install -D -m 644 -t "$doc/prometheus" contrib/prometheus/b1000.rules.yml contrib/prometheus/b1000-storage.rules.yml
   install -D -m 644 -t "$doc/grafana" contrib/grafana/b1000.json
   install -D -m 644 -t "$doc" contrib/migration.md
-  install -D -m 755 -t "$2/usr/share/b1000/scripts" contrib/scripts/*.sh
   install -D -m 600 -t "$2/etc/b1000" $here/b1000.cfg
 }
 

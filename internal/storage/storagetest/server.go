@@ -32,12 +32,9 @@ type Server struct {
 // startTimeout is how long it may take until it answers.
 const startTimeout = time.Minute
 
-// Start builds b1000d in the directory bin and starts it; the end of the test ends it.
+// Start starts the b1000d in the directory bin; the end of the test ends it.
 func Start(t *testing.T, bin string) *Server {
 	t.Helper()
-	if out, err := exec.Command("go", "build", "-o", bin+"/", "b1000/cmd/b1000d").CombinedOutput(); err != nil {
-		t.Fatalf("%v\n%s", err, out)
-	}
 	dir := t.TempDir()
 	s := &Server{Kept: dir + "/kept", Bin: bin + "/b1000d", ca: mtlstest.New(t, "authority"), clients: dir + "/clients"}
 	for _, d := range []string{s.Kept, s.clients} {
