@@ -11,26 +11,34 @@ import (
 )
 
 // TestApart runs the tests of Link with the source on one machine and the bases
-// on another, as far as they are not about what only Link does.
-func TestApart(t *testing.T) { apart(t) }
-
-// TestSeeded does the same with a seed for each file that has a base.
-func TestSeeded(t *testing.T) { apart(t) }
-
-func apart(t *testing.T) {
-	for name, test := range map[string]func(*testing.T){
-		"Unchanged": TestUnchangedTreeIsLinkedWhole, "Changes": TestChangeIsCopied, "List": TestList,
-		"Groups": TestGroups, "NoHardLinks": TestNoHardLinks,
-		"OddNames": TestOddNames, "SeveralIncludes": TestSeveralIncludes, "RelativeNames": TestRelativeNames,
-		"Contents": TestContentsOfADirectory, "Skip": TestSkip, "FileAsInclude": TestFileAsInclude,
-		"InheritedACL": TestInheritedACL, "DeepTree": TestDeepTree,
-		"Names": TestNamesDecide, "NamesOfSeveral": TestNamesOfSeveralIncludes, "BadNames": TestBadNames, "NamesThatChanged": TestNamesThatChanged,
-		"SameSizeAndTime": TestSameSizeAndTime, "TooFresh": TestTooFreshToTrust, "SecondBase": TestSecondBase,
-		"SourceLinkedToBase": TestSourceLinkedToBase, "Progress": TestProgress, "TotalSize": TestTotalSize,
-		"GoesAway": TestDirectoryOfAListedEntryThatGoesAway, "Random": TestRandomChanges, "BaseNeverChanges": TestBaseNeverChanges,
-	} {
+// on another.
+func TestApart(t *testing.T) {
+	t.Parallel()
+	for name, test := range apart {
 		t.Run(name, test)
 	}
+}
+
+// TestSeeded does the same with a seed for each file that has a base, where that
+// may matter.
+func TestSeeded(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"Unchanged", "Changes", "Groups", "NoHardLinks", "Names", "TooFresh", "SecondBase", "GoesAway", "Random", "BaseNeverChanges"} {
+		t.Run(name, apart[name])
+	}
+}
+
+// apart are the tests of Link, as far as they are not about what only Link does.
+var apart = map[string]func(*testing.T){
+	"Unchanged": TestUnchangedTreeIsLinkedWhole, "Changes": TestChangeIsCopied, "List": TestList,
+	"Groups": TestGroups, "NoHardLinks": TestNoHardLinks,
+	"OddNames": TestOddNames, "SeveralIncludes": TestSeveralIncludes, "RelativeNames": TestRelativeNames,
+	"Contents": TestContentsOfADirectory, "Skip": TestSkip, "FileAsInclude": TestFileAsInclude,
+	"InheritedACL": TestInheritedACL, "DeepTree": TestDeepTree,
+	"Names": TestNamesDecide, "NamesOfSeveral": TestNamesOfSeveralIncludes, "BadNames": TestBadNames, "NamesThatChanged": TestNamesThatChanged,
+	"SameSizeAndTime": TestSameSizeAndTime, "TooFresh": TestTooFreshToTrust, "SecondBase": TestSecondBase,
+	"SourceLinkedToBase": TestSourceLinkedToBase, "Progress": TestProgress, "TotalSize": TestTotalSize,
+	"GoesAway": TestDirectoryOfAListedEntryThatGoesAway, "Random": TestRandomChanges, "BaseNeverChanges": TestBaseNeverChanges,
 }
 
 // offer is Link by two machines with a connection between them.
