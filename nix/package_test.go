@@ -64,7 +64,7 @@ func packaged(t *testing.T) string {
 	}
 	// In a copy of what it reads: completions are made beside it.
 	work := t.TempDir()
-	for _, dir := range []string{"units", "man"} {
+	for _, dir := range []string{"units", "man", "contrib/scripts"} {
 		if err := os.CopyFS(filepath.Join(work, dir), os.DirFS(filepath.Join("..", dir))); err != nil && !os.IsNotExist(err) {
 			t.Fatal(err)
 		}
@@ -106,7 +106,8 @@ func TestNixosThePackageIsWhatMakeInstalls(t *testing.T) {
 	}
 	out := packaged(t)
 	want := []string{"bin/b1000", "bin/b1000ctl", "bin/b1000d", "lib/systemd/system-generators/b1000-generator",
-		"lib/tmpfiles.d/b1000.conf", "lib/systemd/catalog/b1000.catalog", "share/completions/bash/b1000ctl", "share/completions/fish/b1000ctl"}
+		"lib/tmpfiles.d/b1000.conf", "lib/systemd/catalog/b1000.catalog", "share/completions/bash/b1000ctl", "share/completions/fish/b1000ctl",
+		"share/b1000/scripts/mysql_get_instances.sh"}
 	units, err := filepath.Glob("../units/*.s[eol]*")
 	if err != nil || len(units) < 3 {
 		t.Fatal(units, err)
