@@ -52,7 +52,7 @@ var may = map[string]string{
 	"internal/wire":                 "report",
 	"internal/generator":            "config plan unit",
 	"internal/canopsis":             "config",
-	"cmd/cpsbackup":                 "canopsis host",
+	"cmd/cpsbackup":                 "canopsis database host",
 	"cmd/b1000":                     "config host logfile plan progress report run store systemd",
 	"cmd/b1000-generator":           "config generator unit",
 	"cmd/b1000d":                    "config host logfile mtls passive process rsync storage systemd",

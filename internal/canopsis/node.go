@@ -87,7 +87,11 @@ func checkPort(f *file, key, port string) {
 	}
 }
 
-var collection = regexp.MustCompile(`^[A-Za-z0-9_][-.A-Za-z0-9_]*$`)
+// Both are names of files as well.
+var (
+	collection = regexp.MustCompile(`^[A-Za-z0-9_][-.A-Za-z0-9_]*$`)
+	database   = regexp.MustCompile(`^[A-Za-z0-9_][-A-Za-z0-9_]*$`)
+)
 
 // readStorage reads which collections there are: names, one or several a line,
 // also as "collections = a, b". A node without the file has no database.
@@ -110,6 +114,9 @@ func (n *Node) readStorage() []Problem {
 		f.fault(f.line("password"), "password: write it into a file of its own, mode 0600, and name that as password_file")
 	}
 	checkPort(f, "port", n.Mongo.Port)
+	if !database.MatchString(n.Mongo.DB) {
+		f.fault(max(f.line("db"), f.line("database")), fmt.Sprintf("db: %q is not the name of a database", n.Mongo.DB))
+	}
 	for _, list := range [][]setting{f.plain, f.all("collections"), f.all("collection")} {
 		for _, s := range list {
 			for _, name := range strings.FieldsFunc(s.value, func(r rune) bool { return strings.ContainsRune(" ,\t", r) }) {
@@ -133,17 +140,9 @@ func (n *Node) readStorage() []Problem {
 	return f.problems
 }
 
-// Dump is what the dump of a collection is stored as within a backup.
-func (n *Node) Dump(collection string) string {
-	return "mongodb/" + n.Mongo.DB + "/" + collection + ".archive"
-}
-
-// Stream is the name of the section that dumps the i-th collection.
-func Stream(i int) string { return fmt.Sprintf("collection-%d", i+1) }
-
 // Config is the configuration that does what the node's files say. What it
-// remembers is below status.
-func (n *Node) Config(status string) string {
+// remembers is below status; self is the cpsbackup that is asked about the dumps.
+func (n *Node) Config(status, self string) string {
 	var t text
 	t.WriteString("# Made by cpsbackup of " + n.Prefix + "/" + nodeFile + " and storage.conf, anew each time.\n")
 	t.section("global")
@@ -165,27 +164,11 @@ func (n *Node) Config(status string) string {
 	t.set("dest", Destination)
 	t.set("report", "local")
 	t.set("relative", "yes")
-	t.set("include", word(strings.Join(quoteAll(n.Include), " ")))
+	t.set("include", word(strings.Join(quoteAll(n.included()), " ")))
 	t.set("exclude_regex", word(strings.Join(n.Regex, " ")))
-	if n.ReadFIFOs {
+	if n.ReadFIFOs || len(n.Collections) > 0 {
 		t.set("read_all_fifos", "yes")
 	}
-	var streams []string
-	for i := range n.Collections {
-		streams = append(streams, Stream(i))
-	}
-	t.set("streams", strings.Join(streams, " "))
-	for i, name := range n.Collections {
-		t.section("stream:" + Stream(i))
-		t.set("type", "mongodb")
-		t.set("host", word(n.Mongo.Host))
-		t.set("port", n.Mongo.Port)
-		t.set("db", word(n.Mongo.DB))
-		t.set("tables", word(name))
-		t.set("user", word(n.Mongo.User))
-		t.set("auth_db", word(n.Mongo.AuthDB))
-		t.set("password_file", word(n.Mongo.PasswordFile))
-		t.set("file", word(n.Dump(name)))
-	}
+	n.dumps(&t, self)
 	return t.String()
 }

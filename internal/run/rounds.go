@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"b1000/internal/report"
@@ -93,7 +94,7 @@ func (t *task) makeRound(ctx context.Context, todo []*work) {
 	}
 	todo = under(todo)
 	if err == nil && len(todo) > 0 {
-		err = t.beforeCommit(ctx)
+		err = t.beforeCommit(ctx, todo)
 	}
 	var wg sync.WaitGroup
 	for _, w := range todo {
@@ -195,9 +196,18 @@ func (w *work) commit(ctx context.Context, failed error) {
 	w.finish(ctx, where, err)
 }
 
-// beforeCommit runs the script that decides whether what is stored is good.
-func (t *task) beforeCommit(ctx context.Context) error {
-	err := t.script(ctx, call{name: "before_commit", command: t.plan.BeforeCommit, limit: t.plan.PostTimeout})
+// beforeCommit runs the script that decides whether what is stored is good. It
+// can read what the streams were.
+func (t *task) beforeCommit(ctx context.Context, todo []*work) error {
+	var lines []string
+	for _, w := range todo {
+		for _, s := range w.round.stored {
+			lines = append(lines, fmt.Sprintf("%d %s %s\n", s.Size, s.SHA256, strings.ReplaceAll(s.Name, "\n", "?")))
+		}
+	}
+	slices.Sort(lines)
+	input := strings.Join(slices.Compact(lines), "")
+	err := t.script(ctx, call{name: "before_commit", command: t.plan.BeforeCommit, limit: t.plan.PostTimeout, input: input})
 	if err != nil && ctx.Err() == nil {
 		return fmt.Errorf("%w: %w", errDiscarded, err)
 	}

@@ -3,6 +3,7 @@ package run
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -17,6 +18,15 @@ type call struct {
 	name, command string
 	limit         time.Duration
 	soFar         error
+	input         string // standard input
+}
+
+// stdin is nothing, unless there is something to read.
+func (c call) stdin() io.Reader {
+	if c.input == "" {
+		return nil
+	}
+	return strings.NewReader(c.input)
 }
 
 // script runs pre, post or on_failure by the shell, its output going to the
@@ -32,7 +42,7 @@ func (t *task) script(ctx context.Context, c call) error {
 	t.log.Info(c.name + ": " + label + " started")
 	err := process.Run(ctx, process.Command{
 		Args: []string{"/bin/sh", "-c", c.command}, Name: c.name,
-		Env: t.environment(c), Timeout: c.limit, Stdout: print, Stderr: print,
+		Env: t.environment(c), Timeout: c.limit, Stdout: print, Stderr: print, Stdin: c.stdin(),
 	})
 	result := report.Script{Name: c.name, State: report.ScriptOK, Start: start, End: t.Now()}
 	if err != nil {
