@@ -81,6 +81,7 @@ type part struct {
 	wants  wanted
 	guess  guess
 	file   unit.File // the one that is being written
+	timers map[schedules]timer
 	faults []config.Problem
 }
 
@@ -147,29 +148,6 @@ func schedule(job *config.Job) string {
 		return ""
 	}
 	return job.Schedule
-}
-
-func (p *part) addTimer(job *config.Job, schedule, source string) {
-	name := Timer(job.Name)
-	f := p.header(job, source)
-	f.Section("Unit")
-	f.Set("Description", "Schedule of backup "+unit.Text(job.Name))
-	setSource(f, source)
-	f.Section("Timer")
-	if len(job.Problems) > 0 {
-		// Not a link from multi-user.target: boot would wait for what this starts.
-		f.Set("OnActiveSec", "0")
-	}
-	if schedule != "" {
-		f.Set("OnCalendar", unit.Text(schedule))
-		f.Set("AccuracySec", "1s")
-		f.Set("Persistent", yesNo(job.Persistent))
-		if job.RandomizedDelay > 0 {
-			f.Set("RandomizedDelaySec", seconds(job.RandomizedDelay))
-		}
-	}
-	p.tree.File(name, f.String())
-	p.wants.timers = append(p.wants.timers, name)
 }
 
 // stopAfter is TimeoutStopSec of b1000@.service; afterPost is added to the time

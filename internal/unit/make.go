@@ -4,8 +4,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -35,14 +35,16 @@ type maker struct {
 	done    []bool // which entries have been made
 	failed  atomic.Bool
 
-	mu   sync.Mutex
 	dirs []string // that have been made
 }
 
+// handful is how many entries are taken at once.
+const handful = 32
+
 // make makes everything by two workers. The kernel lets only one at a time make
-// something in one directory, so one of them begins with what is at the root, and
-// the other with what has directories of its own; who is done first helps the
-// other one, from the far end.
+// something in one directory, so one of them makes all directories, then what is
+// at the root, and the other what is in the directories that are there already;
+// who is done first helps the other one.
 func (m *maker) make() error {
 	var top, below []int
 	for at := range m.entries {
@@ -52,66 +54,47 @@ func (m *maker) make() error {
 			below = append(below, at)
 		}
 	}
-	first, second := pile{entries: top}, pile{entries: below}
+	ready := make(chan []int, len(below)/handful+1)
+	tops := make(chan []int, len(top)/handful+1)
+	for entries := range slices.Chunk(top, handful) {
+		tops <- entries
+	}
+	close(tops)
 	done := make(chan error)
-	go func() { done <- m.makeBoth(first.front, second.back) }()
-	err := m.makeBoth(second.front, first.back)
+	go func() { done <- errors.Join(m.makeAll(ready), m.makeAll(tops)) }()
+	err := errors.Join(m.makeDirs(below, ready), m.makeAll(tops), m.makeAll(ready))
 	return errors.Join(err, <-done)
 }
 
-// makeBoth makes what the worker's own pile holds, then what the other one's does.
-func (m *maker) makeBoth(own, other func() []int) error {
-	if err := m.makeAll(own); err != nil {
-		return err
-	}
-	return m.makeAll(other)
-}
-
-// pile is a list of entries that one worker takes from the front and another from
-// the back.
-type pile struct {
-	entries []int
-	taken   atomic.Int64 // handfuls
-	ends    [2]int       // of either worker: how many handfuls it has had
-}
-
-// handful is how many entries are taken at once.
-const handful = 32
-
-// front returns the next entries from the front, none when all are taken.
-func (p *pile) front() []int { return p.take(0) }
-
-// back returns the next entries from the back.
-func (p *pile) back() []int { return p.take(1) }
-
-func (p *pile) take(end int) []int {
-	handfuls := (len(p.entries) + handful - 1) / handful
-	if p.taken.Add(1) > int64(handfuls) {
-		return nil
-	}
-	at := p.ends[end]
-	if end == 1 {
-		at = handfuls - 1 - at
-	}
-	p.ends[end]++
-	return p.entries[at*handful : min((at+1)*handful, len(p.entries))]
-}
-
-// makeAll makes the entries that next returns until it returns none.
-func (m *maker) makeAll(next func() []int) error {
+// makeDirs makes the directories of entries, and says which entries can be made.
+func (m *maker) makeDirs(entries []int, ready chan<- []int) error {
+	defer close(ready)
 	last := ""
-	for entries := next(); len(entries) > 0 && !m.failed.Load(); entries = next() {
+	for entries := range slices.Chunk(entries, handful) {
 		for _, at := range entries {
 			dir, _ := filepath.Split(m.entries[at].Path)
-			var err error
-			if dir != last {
-				err = m.makeDir(strings.TrimSuffix(dir, "/"))
-				last = dir
+			if dir == last {
+				continue
 			}
-			if err == nil {
-				err = m.makeEntry(at)
+			last = dir
+			if err := m.makeDir(strings.TrimSuffix(dir, "/")); err != nil {
+				m.failed.Store(true)
+				return err
 			}
-			if err != nil {
+		}
+		ready <- entries
+	}
+	return nil
+}
+
+// makeAll makes entries until there are none.
+func (m *maker) makeAll(handfuls <-chan []int) error {
+	for entries := range handfuls {
+		for _, at := range entries {
+			if m.failed.Load() {
+				return nil
+			}
+			if err := m.makeEntry(at); err != nil {
 				m.failed.Store(true)
 				return err
 			}
@@ -124,9 +107,7 @@ func (m *maker) makeAll(next func() []int) error {
 func (m *maker) makeDir(path string) error {
 	switch err := mkdir(m.dir, path); err {
 	case nil:
-		m.mu.Lock()
 		m.dirs = append(m.dirs, path)
-		m.mu.Unlock()
 	case unix.EEXIST:
 	default:
 		return &os.PathError{Op: "mkdir", Path: path, Err: err}
@@ -140,6 +121,10 @@ func (m *maker) makeEntry(at int) error {
 		if err := unix.Symlinkat(e.Link, m.dir, e.Path); err != nil {
 			return &os.PathError{Op: "symlink", Path: e.Path, Err: err}
 		}
+		m.done[at] = true
+		return nil
+	}
+	if e.same != "" && link(m.dir, e.same, e.Path) == nil { // else it is not there yet, or cannot have more names
 		m.done[at] = true
 		return nil
 	}

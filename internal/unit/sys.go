@@ -1,6 +1,7 @@
 package unit
 
 import (
+	"errors"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -32,6 +33,17 @@ func create(dir int, path string) (fd int, err error) {
 	const flags = unix.O_WRONLY | unix.O_CREAT | unix.O_EXCL | unix.O_NOFOLLOW | unix.O_CLOEXEC
 	r, _, e := unix.RawSyscall6(unix.SYS_OPENAT, uintptr(dir), uintptr(unsafe.Pointer(&buf)), flags, 0o644, 0, 0)
 	return int(r), failure(e)
+}
+
+// link gives a file another name, in the same directory tree.
+func link(dir int, from, to string) error {
+	a, errA := cpath(from)
+	b, errB := cpath(to)
+	if err := errors.Join(errA, errB); err != nil {
+		return err
+	}
+	_, _, e := unix.RawSyscall6(unix.SYS_LINKAT, uintptr(dir), uintptr(unsafe.Pointer(&a)), uintptr(dir), uintptr(unsafe.Pointer(&b)), 0, 0)
+	return failure(e)
 }
 
 func mkdir(dir int, path string) error {
