@@ -131,7 +131,7 @@ func (s *Server) secure(ctx context.Context, conn net.Conn) {
 	if !s.begin(conn) {
 		return
 	}
-	secured := tls.Server(conn, s.TLS.Server(s.Hosts))
+	secured := mtls.Accept(conn, s.TLS.Server(s.Hosts))
 	limited, cancel := context.WithTimeoutCause(ctx, s.Handshake, fmt.Errorf("no TLS within %v", s.Handshake))
 	err := secured.HandshakeContext(limited)
 	<-s.unknown

@@ -2,7 +2,6 @@ package passive
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -34,12 +33,12 @@ func tunnel(conn net.Conn) (socket *os.File, wait func(), err error) {
 	}
 	sent := make(chan struct{})
 	go func() {
-		_, _ = io.Copy(near, conn)
+		_, _ = mtls.Copy(near, conn)
 		endWriting(near)
 	}()
 	go func() {
 		defer close(sent)
-		if _, err := io.Copy(conn, near); err != nil {
+		if _, err := mtls.Copy(conn, near); err != nil {
 			near.Close() // or rsync would wait for somebody to read
 			return
 		}
@@ -70,21 +69,21 @@ func Connect(ctx context.Context, id *mtls.Identity, host, port string, in io.Re
 	address := net.JoinHostPort(host, port)
 	dialing, cancel := context.WithTimeout(ctx, connectLimit)
 	defer cancel()
-	d := tls.Dialer{Config: id.Client(host)}
-	conn, err := d.DialContext(dialing, "tcp", address)
+	conn, err := mtls.Dial(dialing, id.Client(host), address)
 	if err != nil {
 		return fmt.Errorf("%s: %w", address, mtls.Explain(err))
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	conn.ReadMuch()
 	go func() {
 		// A server that refuses our certificate says so after the handshake, and
 		// reading tells; not being able to write is only the consequence.
-		if _, err := io.Copy(conn, in); err == nil {
+		if _, err := mtls.Copy(conn, in); err == nil {
 			endWriting(conn)
 		}
 	}()
-	if _, err := io.Copy(out, conn); err != nil && !errors.Is(err, net.ErrClosed) {
+	if _, err := mtls.Copy(out, conn); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("%s: %w", address, mtls.Explain(err))
 	}
 	return context.Cause(ctx)

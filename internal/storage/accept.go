@@ -69,7 +69,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 
 // peer is the connection of a client whose certificate has been admitted.
 type peer struct {
-	*tls.Conn
+	*mtls.Conn
 	cert  *x509.Certificate
 	first *bufio.Reader // holds what was read to find out what is spoken
 	gone  func()        // counts it out
@@ -136,7 +136,7 @@ func (s *Server) meet(conn net.Conn, served *queue) {
 func (s *Server) handshake(conn net.Conn) (*peer, error) {
 	limited, cancel := context.WithTimeoutCause(s.ctx, s.Handshake, fmt.Errorf("no TLS within %v", s.Handshake))
 	defer cancel()
-	secured := tls.Server(conn, s.TLS.Admitting(func(cert *x509.Certificate) error {
+	secured := mtls.Accept(conn, s.TLS.Admitting(func(cert *x509.Certificate) error {
 		_, err := s.clients.find(cert)
 		return err
 	}))

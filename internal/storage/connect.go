@@ -2,7 +2,6 @@ package storage
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -23,8 +22,7 @@ func Connect(ctx context.Context, id *mtls.Identity, host, port, path string, in
 	address := net.JoinHostPort(host, port)
 	dialing, cancel := context.WithTimeout(ctx, connectLimit)
 	defer cancel()
-	d := tls.Dialer{Config: id.Client(host)}
-	conn, err := d.DialContext(dialing, "tcp", address)
+	conn, err := mtls.Dial(dialing, id.Client(host), address)
 	if err != nil {
 		return fmt.Errorf("%s: %w", address, mtls.Explain(err))
 	}
@@ -34,12 +32,13 @@ func Connect(ctx context.Context, id *mtls.Identity, host, port, path string, in
 	if err != nil {
 		return fmt.Errorf("%s: %w", address, mtls.Explain(err))
 	}
+	conn.ReadMuch()
 	go func() {
-		if _, err := copyAll(conn, in); err == nil {
+		if _, err := mtls.Copy(conn, in); err == nil {
 			endWriting(conn)
 		}
 	}()
-	if _, err := copyAll(out, first); err != nil && !errors.Is(err, net.ErrClosed) {
+	if _, err := mtls.Copy(out, first); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("%s: %w", address, mtls.Explain(err))
 	}
 	return context.Cause(ctx)

@@ -2,21 +2,17 @@ package storage
 
 import (
 	"fmt"
-	"io"
 	"net"
 	"os"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"b1000/internal/mtls"
 )
 
 // flush is how long a client may take to read what is left when rsync has ended.
 const flush = 30 * time.Second
-
-// bufferSize is what is copied at once: with 32 KiB the processor is the limit
-// earlier by a tenth.
-const bufferSize = 256 << 10
 
 // tunnel makes a socket for rsync whose bytes go by way of p. The caller closes
 // the socket, and then waits. A client that neither sends nor takes a byte for as
@@ -26,6 +22,7 @@ func tunnel(p *peer, limit time.Duration) (socket *os.File, wait func(), err err
 	if err != nil {
 		return nil, nil, fmt.Errorf("socket for rsync: %w", err)
 	}
+	roomy(pair[1])
 	ours := os.NewFile(uintptr(pair[1]), "tunnel")
 	near, err := net.FileConn(ours)
 	ours.Close()
@@ -33,15 +30,16 @@ func tunnel(p *peer, limit time.Duration) (socket *os.File, wait func(), err err
 		unix.Close(pair[0])
 		return nil, nil, fmt.Errorf("socket for rsync: %w", err)
 	}
+	p.ReadMuch()
 	received, sent := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(received)
-		_, _ = copyAll(near, p)
+		_, _ = mtls.Copy(near, p)
 		endWriting(near)
 	}()
 	go func() {
 		defer close(sent)
-		if _, err := copyAll(limited{p, limit}, near); err != nil {
+		if _, err := mtls.Copy(limited{p, limit}, near); err != nil {
 			near.Close() // or rsync would wait for somebody to read
 			return
 		}
@@ -56,15 +54,15 @@ func tunnel(p *peer, limit time.Duration) (socket *os.File, wait func(), err err
 	}, nil
 }
 
-// buffers are used again: with many short transfers they would be most of the
-// server's memory, until they are collected.
-var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+// socketRoom is how much may wait in a socket for rsync: with the kernel's default
+// of 208 KiB the two ends wait for each other.
+const socketRoom = 2 << 20
 
-// copyAll is io.Copy by a large buffer, whatever the two ends offer.
-func copyAll(to io.Writer, from io.Reader) (int64, error) {
-	buffer := buffers.Get().(*[bufferSize]byte)
-	defer buffers.Put(buffer)
-	return io.CopyBuffer(struct{ io.Writer }{to}, struct{ io.Reader }{from}, buffer[:])
+// roomy makes a socket's buffer larger, as far as that is allowed.
+func roomy(socket int) {
+	if unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, socketRoom) != nil {
+		_ = unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_SNDBUF, socketRoom)
+	}
 }
 
 // limited gives up on a client that takes nothing.
