@@ -65,9 +65,18 @@ func property(h *testhost.Host, unit, name string) string {
 func TestOnAHostATimerFiresAndTheBackupIsThere(t *testing.T) {
 	t.Parallel()
 	h := host(t)
-	configure(h, disk+job("my-data.1", "schedule = *:*:0/2"))
+	configure(h, disk+job("my-data.1", "schedule = *:*:0/2")+job("other", "schedule = *:*:0/2"))
 	h.Boot()
-	h.Wait("a backup", func() bool { return len(backups(h, "my-data.1")) > 0 })
+	h.Wait("a backup of each", func() bool { return len(backups(h, "my-data.1")) > 0 && len(backups(h, "other")) > 0 })
+	timers := strings.Fields(h.MustRun("sh", "-c", "stat -c %i /run/systemd/generator/b1000@*.timer"))
+	if len(timers) != 2 || timers[0] != timers[1] {
+		t.Errorf("timers that say the same are inodes %q", timers)
+	}
+	for _, name := range []string{"my-data.1", "other"} {
+		if got := property(h, "b1000@"+name+".timer", "Description"); got != "Schedule of backup "+name {
+			t.Errorf("description %q", got)
+		}
+	}
 	if got := property(h, "b1000@my-data.1.service", "Description"); got != "Backup my-data.1" {
 		t.Errorf("description %q", got)
 	}

@@ -22,7 +22,7 @@ func tunnel(p *peer, limit time.Duration) (socket *os.File, wait func(), err err
 	if err != nil {
 		return nil, nil, fmt.Errorf("socket for rsync: %w", err)
 	}
-	roomy(pair[1])
+	_ = unix.SetsockoptInt(pair[1], unix.SOL_SOCKET, unix.SO_SNDBUF, socketRoom)
 	ours := os.NewFile(uintptr(pair[1]), "tunnel")
 	near, err := net.FileConn(ours)
 	ours.Close()
@@ -54,16 +54,9 @@ func tunnel(p *peer, limit time.Duration) (socket *os.File, wait func(), err err
 	}, nil
 }
 
-// socketRoom is how much may wait in a socket for rsync: with the kernel's default
-// of 208 KiB the two ends wait for each other.
+// socketRoom is how much may wait in a socket for rsync, where net.core.wmem_max
+// allows it: with the kernel's default of 208 KiB the two ends wait for each other.
 const socketRoom = 2 << 20
-
-// roomy makes a socket's buffer larger, as far as that is allowed.
-func roomy(socket int) {
-	if unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, socketRoom) != nil {
-		_ = unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_SNDBUF, socketRoom)
-	}
-}
 
 // limited gives up on a client that takes nothing.
 type limited struct {

@@ -118,6 +118,36 @@ func TestATreeIsMadeAsAWholeOrNotAtAll(t *testing.T) {
 	}
 }
 
+// Files with the same text are one where they can be, and whole where not.
+func TestFilesWithTheSameTextAreOne(t *testing.T) {
+	tree := &unit.Tree{}
+	tree.File("a.timer", "[Timer]\n")
+	tree.Same("b.timer", "[Timer]\n", "a.timer")
+	tree.Same("c.timer", "[Timer]\n", "not-there.timer")
+	dir := t.TempDir()
+	if err := tree.Make(dir); err != nil {
+		t.Fatal(err)
+	}
+	var inode []os.FileInfo
+	for _, name := range []string{"a.timer", "b.timer", "c.timer"} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		info, err2 := os.Stat(filepath.Join(dir, name))
+		if err := errors.Join(err, err2); err != nil || string(text) != "[Timer]\n" {
+			t.Fatalf("%s: %q, %v", name, text, err)
+		}
+		inode = append(inode, info)
+	}
+	if !os.SameFile(inode[0], inode[1]) || os.SameFile(inode[0], inode[2]) {
+		t.Error("a and b are to be one file, c another")
+	}
+	if err := tree.Make(dir); !errors.Is(err, os.ErrExist) {
+		t.Errorf("made twice: %v", err)
+	}
+	if missing, changed := tree.Differences(dir); len(missing)+len(changed) > 0 {
+		t.Errorf("a second Make has left missing %q, changed %q", missing, changed)
+	}
+}
+
 // A link that somebody has put there leads nowhere.
 func TestATreeIsNotMadeThroughALink(t *testing.T) {
 	dir, other := t.TempDir(), filepath.Join(t.TempDir(), "victim")
