@@ -286,8 +286,11 @@ func TestWhatRotsOnTheServerIsFound(t *testing.T) {
 	if err != nil || found.Damaged != 1 || !strings.Contains(strings.Join(found.Damage, " "), "precious") {
 		t.Errorf("got %+v, %v", found, err)
 	}
-	if !strings.Contains(s.log.String(), "of job data is damaged: 1 files, the first: ") {
-		t.Error("the server's log does not tell")
+	told := func() bool { return strings.Contains(s.log.String(), "of job data is damaged: 1 files, the first: ") }
+	for until := time.Now().Add(10 * time.Second); !told(); time.Sleep(20 * time.Millisecond) { // by way of a pipe
+		if time.Now().After(until) {
+			t.Fatal("the server's log does not tell")
+		}
 	}
 }
 

@@ -70,10 +70,12 @@ func TestOnHostsEachWrongCertificateIsNamedOnBothSides(t *testing.T) {
 // restored; gone on with after the server was killed.
 func TestOnHostsAResticRepositoryAtTheServer(t *testing.T) {
 	t.Parallel()
-	if _, err := exec.LookPath("restic"); err != nil {
+	restic, err := exec.LookPath("restic")
+	if err != nil {
 		t.Skip("restic is not installed")
 	}
 	s := newStores(t)
+	s.web1.Copy(restic, "/usr/local/bin/restic") // it may stand where the host does not see it
 	s.web1.Write("/etc/b1000/vault.password", "sesame\n", 0o600)
 	s.web1.MustRun("sed", "-i", `s,^type = active,type = restic,; s,^path = b1000://store,repository = rest:https://store:4200/restic/web1/\npassword_file = /etc/b1000/vault.password,`, "/etc/b1000/b1000.cfg")
 	s.web1.MustRun("sh", "-c", "cat /etc/b1000/tls/web1.pem /etc/b1000/tls/web1.key >/root/both.pem; chmod 600 /root/both.pem")
