@@ -52,11 +52,11 @@ var may = map[string]string{
 	"internal/wire":                 "report",
 	"internal/generator":            "config plan unit",
 	"internal/canopsis":             "config",
-	"cmd/cpsbackup":                 "canopsis database host",
+	"cmd/cpsbackup":                 "canopsis database digest host",
 	"cmd/b1000":                     "config host logfile plan progress report run store systemd",
 	"cmd/b1000-generator":           "config generator unit",
 	"cmd/b1000d":                    "config host logfile mtls passive process rsync storage systemd",
-	"cmd/b1000ctl":                  "mtls config database delivery generator host plan process progress report reportdb retention rsync run state store systemd unit",
+	"cmd/b1000ctl":                  "mtls config database delivery digest generator host plan process progress report reportdb retention rsync run state store systemd unit",
 }
 
 func TestEachPackageImportsOnlyWhatItMay(t *testing.T) {

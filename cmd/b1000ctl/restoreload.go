@@ -3,16 +3,14 @@ package main
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"os"
 	"strings"
 
 	"b1000/internal/database"
+	"b1000/internal/digest"
 	"b1000/internal/process"
 	"b1000/internal/progress"
 	"b1000/internal/store"
@@ -83,12 +81,12 @@ func (l *loading) load(ctx context.Context, s source, d dump, replace bool) (n i
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r, w := io.Pipe()
-	sum := &summed{to: w, hash: sha256.New()}
+	sum := digest.NewWriter(w)
 	done := make(chan error, 1)
 	go func() {
 		err := store.Cat(ctx, s.store, s.Entry, d.Name, "", sum)
 		if err == nil {
-			err = sum.compare(d)
+			err = compare(sum, d)
 		}
 		w.CloseWithError(err) // nil is io.EOF
 		done <- err
@@ -106,7 +104,7 @@ func (l *loading) load(ctx context.Context, s source, d dump, replace bool) (n i
 	if errors.Is(unread, errNotTaken) || ctx.Err() != nil && errors.Is(unread, context.Canceled) {
 		unread = nil
 	}
-	return sum.n, unread, cmp.Or(err, unread)
+	return sum.Size, unread, cmp.Or(err, unread)
 }
 
 // errNotTaken is what the store sees when nobody reads on.
@@ -122,26 +120,12 @@ func (l *loading) command(ctx context.Context, d dump, r io.Reader) error {
 	})
 }
 
-// summed takes the digest of what goes through.
-type summed struct {
-	to   io.Writer
-	hash hash.Hash
-	n    int64
-}
-
-func (s *summed) Write(p []byte) (int, error) {
-	n, err := s.to.Write(p)
-	s.hash.Write(p[:n])
-	s.n += int64(n)
-	return n, err
-}
-
-// compare says whether that was what was stored.
-func (s *summed) compare(d dump) error {
-	switch got := hex.EncodeToString(s.hash.Sum(nil)); {
-	case s.n != d.Size:
-		return fmt.Errorf("the stored dump is damaged: it has %d bytes, and had %d", s.n, d.Size)
-	case d.SHA256 != "" && got != d.SHA256:
+// compare says whether what has come is what was stored.
+func compare(got *digest.Writer, d dump) error {
+	switch {
+	case got.Size != d.Size:
+		return fmt.Errorf("the stored dump is damaged: it has %d bytes, and had %d", got.Size, d.Size)
+	case d.SHA256 != "" && got.SHA256() != d.SHA256:
 		return errors.New("the stored dump is damaged: its SHA-256 is not the recorded one")
 	}
 	return nil

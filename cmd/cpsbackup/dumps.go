@@ -3,12 +3,8 @@ package main
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"hash"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -22,6 +18,7 @@ import (
 
 	"b1000/internal/canopsis"
 	"b1000/internal/database"
+	"b1000/internal/digest"
 )
 
 // dumps are the dumps of one backup: a FIFO for each collection, and who writes
@@ -111,14 +108,14 @@ func (d *dumps) feed(ctx context.Context, i int, dump database.Dump) {
 	if ctx.Err() != nil {
 		return // nobody wants it
 	}
-	out := &summed{to: w, hash: sha256.New()}
+	out := digest.NewWriter(w)
 	if err == nil {
 		defer w.Close()
 		defer context.AfterFunc(ctx, func() { _ = w.SetWriteDeadline(time.Unix(1, 0)) })()
 		err = dump.Write(ctx, out)
 	}
 	err = errors.Join(err, d.change(i, func(s *state) {
-		s.Bytes, s.SHA256, s.Ended = out.n, hex.EncodeToString(out.hash.Sum(nil)), err == nil
+		s.Bytes, s.SHA256, s.Ended = out.Size, out.SHA256(), err == nil
 		if err != nil {
 			s.Error = d.plain(i, err)
 		}
@@ -126,20 +123,6 @@ func (d *dumps) feed(ctx context.Context, i int, dump database.Dump) {
 	if err != nil && errors.Is(err, syscall.EPIPE) || ctx.Err() != nil {
 		_ = d.change(i, func(s *state) { s.Error = "" }) // the backup has ended before, and says itself why
 	}
-}
-
-// summed takes the digest of what is written.
-type summed struct {
-	to   io.Writer
-	hash hash.Hash
-	n    int64
-}
-
-func (s *summed) Write(p []byte) (int, error) {
-	n, err := s.to.Write(p)
-	s.hash.Write(p[:n])
-	s.n += int64(n)
-	return n, err
 }
 
 // openWriter opens a FIFO as soon as somebody reads it.
