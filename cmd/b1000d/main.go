@@ -64,6 +64,7 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
+	exitCut    = 12 // of connect: as rsync(1), which ends with the status of its remote shell
 )
 
 // errUsage is wrapped by errors of those who call, or of the configuration.
@@ -95,6 +96,9 @@ func (p program) run(ctx context.Context) int {
 		return exitUsage
 	}
 	fmt.Fprintf(p.stderr, "b1000d: %v\n", err)
+	if errors.Is(err, errCut) {
+		return exitCut
+	}
 	return exitFailed
 }
 

@@ -14,7 +14,7 @@ import sys
 import time
 
 import goals
-from measure import HERE, Memory, Recipe, differences, disk_usage, step
+from measure import HERE, Filler, Memory, Recipe, differences, disk_usage, step
 
 DEFAULT = "b1000,rsync-aHAX-linkdest,rsync-aHAX,rsnapshot,restic,kopia,borg"
 MILLION = 1_000_000
@@ -32,7 +32,8 @@ class Bench:
         self.work = options.dir
         self.bin = f"{self.work}/bin"
         self.rows, self.absent, self.recipes = [], {}, {}
-        self.last_start, self.watched = {}, []
+        self.last_start, self.watched, self.bulk = {}, [], False
+        self.filler = Filler(f"{self.work}/filler")
         os.makedirs(f"{self.work}/log", exist_ok=True)
         os.makedirs(f"{self.work}/source", exist_ok=True)
         os.makedirs(os.path.dirname(os.path.abspath(options.json)), exist_ok=True)
@@ -110,6 +111,9 @@ class Bench:
         """One step. Two backups of a contender never start in the same second: some name them by it."""
         time.sleep(max(0, self.last_start.get(recipe.name, 0) + 1.1 - time.monotonic()))
         self.last_start[recipe.name] = time.monotonic()
+        if self.bulk:
+            self.filler.fill()
+            warm(env["SRC"])
         d = step(recipe, function, env, log, self.o.cold)
         if d["rc"] != 0:
             subprocess.run(["tail", "-n", "5", log.name], check=True)
@@ -129,6 +133,7 @@ class Bench:
 
     def cycle(self, recipe, workload, turn):
         src = self.source(workload)
+        self.bulk = workload == "w2"
         self.fresh()
         env, where = self.environment(src), {"contender": recipe.name, "workload": workload, "round": turn}
         warm(src)
@@ -259,6 +264,7 @@ def main():
         return 130
     finally:
         b.fresh("off")
+        b.filler.remove()
     for workload in dict.fromkeys(r["workload"] for r in b.rows):
         goals.show_table(b.rows, workload)
     print()

@@ -141,7 +141,7 @@ func (h *Host) Reach(ctx context.Context, p *plan.Run) error {
 	var errs []error
 	for _, names := range p.Fetch {
 		errs = append(errs, rsync.List(ctx, rsync.Options{
-			Sources: names, Daemon: strings.HasPrefix(names[0], "rsync://"), ConnectProg: c.Connect(names[0]),
+			Sources: names, Daemon: strings.HasPrefix(names[0], "rsync://"), Connect: c.Connect(names[0]),
 			Extra: []string{"--no-recursive", "--dirs"},
 		}, func(rsync.Entry) {}))
 	}

@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -189,10 +191,26 @@ func TestOpenNamesTheFileAtFault(t *testing.T) {
 	}
 }
 
-func TestConnectCommandIsOneLineForAShell(t *testing.T) {
-	got := mtls.ConnectCommand("/usr/bin/b1000d", mtls.Files{Cert: "/etc/it's 100%H.pem", Key: "/k", CA: "/c"}, "web1", "8730")
-	want := `'/usr/bin/b1000d' 'connect' '/etc/it'\''s 100%%H.pem' '/k' '/c' 'web1' '8730'`
-	if got != want {
-		t.Errorf("got  %s\nwant %s", got, want)
+// Whatever is in the names, the program gets what it was to get from a real rsync,
+// and rsync's own words behind it.
+func TestConnectCommandIsSplitByRsync(t *testing.T) {
+	dir := t.TempDir()
+	program, heard := filepath.Join(dir, `it's "a" program`), filepath.Join(dir, "heard")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\nprintf '%s\\n' \"$@\" >"+heard+"\n"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	f := mtls.Files{Cert: "/etc/it's 100%H.pem", Key: `/k\'' "`, CA: "/c"}
+	command := mtls.ConnectCommand(program, f, "web1", "8730", "/v1/transfer/A")
+	out, err := exec.Command("rsync", "--rsh="+command, "rsync://web1:8730/backups/", dir+"/to").CombinedOutput()
+	if err == nil {
+		t.Errorf("a program that says nothing was taken for a daemon: %s", out)
+	}
+	got, err := os.ReadFile(heard)
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	want := strings.Join([]string{"connect", f.Cert, f.Key, f.CA, "web1", "8730", "/v1/transfer/A", "--", "web1", "rsync", "--server", "--daemon", ".", ""}, "\n")
+	if string(got) != want {
+		t.Errorf("got %q; want %q", got, want)
 	}
 }

@@ -42,7 +42,8 @@ type client struct {
 	t       *testing.T
 	log     *log
 	address string
-	url     string // rsync://127.0.0.1:port
+	url     string   // rsync://127.0.0.1:port
+	shell   []string // by which rsync connects; none for a socket
 	end     func() error
 }
 
@@ -107,7 +108,7 @@ func write(t *testing.T, path, text string) {
 // rsync runs rsync as the pulling host does.
 func (c *client) rsync(args ...string) (out string, code int) {
 	c.t.Helper()
-	cmd := exec.Command("rsync", args...)
+	cmd := exec.Command("rsync", append(c.shell, args...)...)
 	cmd.Env = append(os.Environ(), "LC_ALL=C")
 	text, err := cmd.CombinedOutput()
 	var exit *exec.ExitError

@@ -19,7 +19,7 @@ import (
 	"b1000/internal/mtls/mtlstest"
 )
 
-// asConnect makes the test program the other end of RSYNC_CONNECT_PROG.
+// asConnect makes the test program the other end of mtls.ConnectCommand.
 const asConnect = "B1000_TEST_CONNECT"
 
 func TestMain(m *testing.M) {
@@ -69,7 +69,7 @@ func (c *client) connectBy(f mtls.Files) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	c.t.Setenv("RSYNC_CONNECT_PROG", mtls.ConnectCommand(self, f, "localhost", port))
+	c.shell = []string{"--rsh=" + mtls.ConnectCommand(self, f, "localhost", port)}
 	c.t.Setenv(asConnect, "1")
 }
 
@@ -213,7 +213,7 @@ func TestAHostThatDiesInMidPullMakesRoomForTheNext(t *testing.T) {
 			c := begin(t, func(s *Settings) { s.Connections = 1 })
 			write(t, filepath.Join(c.Share, "big"), strings.Repeat("0123456789abcdef", 4<<20))
 			to := t.TempDir()
-			pull := exec.Command("rsync", "-a", "--bwlimit=1m", c.url+"/share/", to)
+			pull := exec.Command("rsync", append(c.shell, "-a", "--bwlimit=1m", c.url+"/share/", to)...)
 			pull.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 			if err := pull.Start(); err != nil {
 				t.Fatal(err)

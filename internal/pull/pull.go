@@ -41,7 +41,7 @@ type Source struct {
 	AnyJob   bool     // where it has no report of that job, one of another will do
 	Instance string   // "" for none
 	Names    []string // what the client may call this host
-	Connect  string   // how the daemon is reached (rsync.Options.ConnectProg)
+	Connect  string   // how the daemon is reached (rsync.Options.Connect)
 	TempDir  string   // for short-lived files; "" the system's
 }
 
@@ -262,5 +262,5 @@ func (s *Source) file(name string) string { return strings.TrimRight(s.Location,
 
 // options are what every rsync to the client has in common.
 func (s *Source) options() rsync.Options {
-	return rsync.Options{Daemon: strings.HasPrefix(s.Location, "rsync://"), ConnectProg: s.Connect}
+	return rsync.Options{Daemon: strings.HasPrefix(s.Location, "rsync://"), Connect: s.Connect}
 }

@@ -110,7 +110,7 @@ func (e *Entry) splitLink() {
 func quiet(ctx context.Context, o Options, args []string, each func(string)) error {
 	var errs messages
 	err := process.Run(ctx, process.Command{
-		Args: append([]string{Program}, args...), Name: "rsync", Env: o.environment(),
+		Args: append([]string{Program}, args...), Name: "rsync", Env: environment(),
 		Stall: o.stall(), Files: o.Files, Stdin: o.stdin(), Stdout: each, Stderr: errs.line,
 	})
 	var e *process.ExitError

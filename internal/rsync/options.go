@@ -42,9 +42,11 @@ type Options struct {
 	Verbosity    int    // 1 to 3; above 1 each name is logged
 	Extra        []string
 
-	// ConnectProg, if not empty, is the command that talks to a daemon's port in
-	// place of a socket (rsync(1), RSYNC_CONNECT_PROG).
-	ConnectProg string
+	// Connect, if not empty, is the command that leads to a daemon, in place of a
+	// connection that rsync makes (rsync(1), USING RSYNC-DAEMON FEATURES VIA A
+	// REMOTE-SHELL CONNECTION): its input and output are a pair of local sockets,
+	// which RSYNC_CONNECT_PROG's are not; those cost a tenth more of the processor.
+	Connect string
 
 	Files []*os.File    // inherited, so that a lock lasts as long as rsync
 	Stall time.Duration // the longest without a sign of life; 0 five minutes, below 0 no limit
@@ -99,7 +101,7 @@ func (o Options) args() []string {
 	add(o.Remote, ioTimeout)
 	add(o.Remote && !o.Append, "--partial-dir="+PartialDir) // rsync refuses the two together
 	add(o.Append, "--append")
-	add(o.Daemon, connectTimeout)
+	add(o.Daemon && o.Connect == "", connectTimeout)
 	add(o.PasswordFile != "", "--password-file="+o.PasswordFile)
 	add(o.PasswordFile == "" && o.Password != "", "--password-file=-")
 	add(o.Compress != "" && o.Compress != "no", "-z", "--compress-choice="+o.Compress)
@@ -110,6 +112,7 @@ func (o Options) args() []string {
 		add(true, "-v")
 	}
 	a = append(a, o.Extra...)
+	add(o.Connect != "", "--rsh="+o.Connect)
 	a = append(a, "--")
 	a = append(a, o.Sources...)
 	return append(a, o.Dest)
@@ -121,15 +124,6 @@ func (o Options) stdin() io.Reader {
 		return nil
 	}
 	return strings.NewReader(o.Password + "\n")
-}
-
-// environment is that of one rsync.
-func (o Options) environment() []string {
-	env := environment()
-	if o.ConnectProg != "" {
-		env = append(env, "RSYNC_CONNECT_PROG="+o.ConnectProg)
-	}
-	return env
 }
 
 // itemPrefix marks the lines of --out-format among rsync's others.

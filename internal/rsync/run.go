@@ -49,7 +49,7 @@ func Run(ctx context.Context, o Options, h Hooks) (Result, error) {
 	errs := messages{listed: o.FilesFrom != ""}
 	c := process.Command{
 		Args: append(append(append([]string{}, o.Nice...), Program), o.args()...), Name: "rsync",
-		Env: o.environment(), Files: o.Files, Stall: o.stall(), Stdin: o.stdin(),
+		Env: environment(), Files: o.Files, Stall: o.stall(), Stdin: o.stdin(),
 		Stdout: out.line,
 		Stderr: errs.line,
 	}

@@ -265,7 +265,7 @@ func (w *work) tree() (store.Tree, func(error)) {
 	if w.client != nil {
 		t.Sources = nil
 		for _, names := range p.Fetch {
-			t.Fetch = append(t.Fetch, store.Fetch{Names: names, ConnectProg: w.client.Connect(names[0])})
+			t.Fetch = append(t.Fetch, store.Fetch{Names: names, Connect: w.client.Connect(names[0])})
 		}
 	}
 	log := w.log.With("destination", w.copy.Dest.Name)

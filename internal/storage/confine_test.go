@@ -50,8 +50,7 @@ func (r raw) ask(method, path, body string) (int, string) {
 
 // rsync runs a stock rsync over a transfer.
 func (r raw) rsync(token string, args ...string) (string, error) {
-	cmd := exec.Command("rsync", args...)
-	cmd.Env = append(os.Environ(), "RSYNC_CONNECT_PROG="+mtls.ConnectCommand(r.helper, r.files, "localhost", r.port, wire.Transfer+token))
+	cmd := exec.Command("rsync", append([]string{"--rsh=" + mtls.ConnectCommand(r.helper, r.files, "localhost", r.port, wire.Transfer+token)}, args...)...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

@@ -17,7 +17,7 @@ const connectLimit = 20 * time.Second
 
 // Connect is the client's end of a transfer, whose path is given: it connects to
 // a storage server, and copies what it reads from in there and what comes to out.
-// rsync runs it as RSYNC_CONNECT_PROG (rsync(1)).
+// rsync runs it as its remote shell (mtls.ConnectCommand).
 func Connect(ctx context.Context, id *mtls.Identity, host, port, path string, in io.Reader, out io.Writer) error {
 	address := net.JoinHostPort(host, port)
 	dialing, cancel := context.WithTimeout(ctx, connectLimit)

@@ -265,6 +265,9 @@ func (s *Server) rsync(ctx context.Context, p *peer, t *transfer) error {
 	if err != nil {
 		return err
 	}
+	if t.backup != nil {
+		defer store.Flushing(t.dir)()
+	}
 	var held []*os.File
 	if t.lock != nil {
 		held = append(held, t.lock)

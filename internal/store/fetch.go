@@ -42,7 +42,7 @@ func (b *localBackup) fetch(ctx context.Context, t Tree) (Result, error) {
 	if err := t.enoughThere(ctx, o); err != nil {
 		return Result{}, err
 	}
-	defer flushing(b.tree)()
+	defer Flushing(b.tree)()
 	var sum Result
 	for _, f := range t.Fetch {
 		f.from(&o)
@@ -61,7 +61,7 @@ func (b *localBackup) fetch(ctx context.Context, t Tree) (Result, error) {
 
 // from makes o fetch f.
 func (f Fetch) from(o *rsync.Options) {
-	o.Sources, o.ConnectProg = f.Names, f.ConnectProg
+	o.Sources, o.Connect = f.Names, f.Connect
 	o.Daemon = strings.HasPrefix(f.Names[0], "rsync://")
 }
 

@@ -128,7 +128,7 @@ func (b *localBackup) copyAll(ctx context.Context, t Tree) (Result, error) {
 		return Result{}, err
 	}
 	defer done()
-	defer flushing(b.tree)()
+	defer Flushing(b.tree)()
 	r, err := rsync.Run(ctx, o, t.Hooks)
 	res := resultOf(r)
 	if err != nil {
@@ -187,7 +187,7 @@ func (b *localBackup) link(ctx context.Context, t Tree, bases []string, since []
 
 // copyRest hands to rsync what could not be linked.
 func (b *localBackup) copyRest(ctx context.Context, t Tree, list string, bytes int64, res *Result) error {
-	defer flushing(b.tree)()
+	defer Flushing(b.tree)()
 	o := b.options(t)
 	o.Sources, o.FilesFrom, o.Expect = []string{"/"}, list, bytes
 	r, err := rsync.Run(ctx, o, t.Hooks)
@@ -280,37 +280,4 @@ func syncDir(dir string) error {
 		return err
 	}
 	return nil
-}
-
-// flushEvery is how often what is copied is sent on its way to the disk.
-const flushEvery = time.Second
-
-// flushing lets the disk write while rsync still copies, so that little is left
-// to wait for before the commit. The returned function ends it.
-func flushing(dir string) (stop func()) {
-	quit := make(chan struct{})
-	go func() {
-		tick := time.NewTicker(flushEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-quit:
-				return
-			case <-tick.C:
-				_ = syncFS(dir) // an error shows again at the commit, which asks with a descriptor of its own
-			}
-		}
-	}()
-	return func() { close(quit) }
-}
-
-// syncFS flushes the file system that holds dir. An fsync for each file would
-// take minutes where there are many.
-func syncFS(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return unix.Syncfs(int(f.Fd()))
 }

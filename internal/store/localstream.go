@@ -42,7 +42,7 @@ func (b *localBackup) Stream(ctx context.Context, s Stream, r io.Reader) (report
 		return report.Stream{}, err
 	}
 	defer tree.RemoveAll(part)
-	defer flushing(dir)()
+	defer Flushing(dir)()
 	file := path.Join(part, base)
 	sum, err := writeStream(ctx, tree, file, s, r, b.store.own)
 	if err != nil {

@@ -181,7 +181,7 @@ func (t *transfer) options() rsync.Options {
 	s := t.store
 	o := rsync.Options{
 		Remote: true, Daemon: true, Compress: s.Compress, BWLimit: s.BWLimit, Extra: s.Extra,
-		ConnectProg: mtls.ConnectCommand(s.helper(), s.TLS, s.host, s.port, path.Join(wire.Transfer, t.token)),
+		Connect: mtls.ConnectCommand(s.helper(), s.TLS, s.host, s.port, path.Join(wire.Transfer, t.token)),
 	}
 	if s.Compress == "" {
 		o.Compress = "zstd"

@@ -173,7 +173,7 @@ func TestServedUploadIsNotRead(t *testing.T) {
 	must(t, err)
 	o := at.options()
 	to := t.TempDir()
-	out, err := fetchBy(o.ConnectProg, at.url()+"/", to+"/")
+	out, err := fetchBy(o.Connect, at.url()+"/", to+"/")
 	if err == nil || !strings.Contains(out, "write only") {
 		t.Errorf("got %v, %s", err, out)
 	}
@@ -186,8 +186,7 @@ func TestServedUploadIsNotRead(t *testing.T) {
 
 // fetchBy runs an rsync of its own making, by the client's way to the server.
 func fetchBy(connect, from, to string) (string, error) {
-	cmd := exec.Command("rsync", "-a", from, to)
-	cmd.Env = append(os.Environ(), "RSYNC_CONNECT_PROG="+connect)
+	cmd := exec.Command("rsync", "--rsh="+connect, "-a", from, to)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

@@ -118,8 +118,7 @@ func TestServedHostile(t *testing.T) {
 	must(t, exec.Command("chown", "-R", "66:66", other).Run())
 	must(t, os.WriteFile(other+"/passwd", []byte("evil"), 0o600))
 	o := at.into(treeOf(other))
-	rsync := exec.Command("rsync", "-aHAX", "--inplace", "-I", "--numeric-ids", "--delete", "--link-dest=/../"+filepath.Base(p.list(t)[0].Dir), other, o.Dest)
-	rsync.Env = append(os.Environ(), "RSYNC_CONNECT_PROG="+o.ConnectProg)
+	rsync := exec.Command("rsync", "--rsh="+o.Connect, "-aHAX", "--inplace", "-I", "--numeric-ids", "--delete", "--link-dest=/../"+filepath.Base(p.list(t)[0].Dir), other, o.Dest)
 	out, err := rsync.CombinedOutput()
 	if err != nil {
 		t.Logf("rsync: %v\n%s", err, out)

@@ -139,8 +139,8 @@ type Fetch struct {
 	// Names are of one module of a daemon, or of one host behind ssh, as rsync
 	// takes them. What they are stored as is rsync's rule: under the last element,
 	// or, of a name that ends in "/" and of a whole module, what is in there.
-	Names       []string
-	ConnectProg string // how the daemon is reached (see rsync.Options); "" directly
+	Names   []string
+	Connect string // how the daemon is reached (see rsync.Options); "" directly
 }
 
 // Result is what a copy amounted to.
