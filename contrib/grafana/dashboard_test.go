@@ -1,4 +1,4 @@
-// Package grafana_test checks the dashboard that comes with b1000.
+// Package grafana_test checks the dashboards that come with b1000.
 package grafana_test
 
 import (
@@ -34,18 +34,25 @@ func read(t *testing.T, path string) string {
 	return string(b)
 }
 
-func load(t *testing.T) (d dashboard) {
+// boards are the dashboards and who writes what they show: files that tests of
+// those hold against what they write.
+var boards = map[string]string{
+	"b1000.json":         "../../internal/metrics/testdata/*.prom",
+	"b1000-storage.json": "../../internal/storage/testdata/metrics.prom",
+}
+
+func load(t *testing.T, name string) (d dashboard) {
 	t.Helper()
-	if err := json.Unmarshal([]byte(read(t, "b1000.json")), &d); err != nil {
+	if err := json.Unmarshal([]byte(read(t, name)), &d); err != nil {
 		t.Fatal(err)
 	}
 	return d
 }
 
-// samples are series that b1000 writes, as a host of Prometheus has them.
-func samples(t *testing.T) (series []string) {
+// samples are series that are written, as a host of Prometheus has them.
+func samples(t *testing.T, written string) (series []string) {
 	t.Helper()
-	files, err := filepath.Glob("../../internal/metrics/testdata/*.prom")
+	files, err := filepath.Glob(written)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +89,7 @@ func evaluate(t *testing.T, series map[string]string, want map[string][]string) 
 	}
 	b.WriteString("  promql_expr_test:\n")
 	for expr, all := range want {
-		fmt.Fprintf(&b, "  - eval_time: 10h\n    expr: %q\n    exp_samples:\n", strings.NewReplacer("$instance", ".*", "$backup_job", ".*").Replace(expr))
+		fmt.Fprintf(&b, "  - eval_time: 10h\n    expr: %q\n    exp_samples:\n", strings.NewReplacer("$instance", ".*", "$backup_job", ".*", "$client", ".*").Replace(expr))
 		for _, s := range all {
 			labels, value, _ := strings.Cut(s, " ")
 			fmt.Fprintf(&b, "    - {labels: %q, value: %s}\n", labels, value)
@@ -98,7 +105,12 @@ func evaluate(t *testing.T, series map[string]string, want map[string][]string) 
 }
 
 func TestPanels(t *testing.T) {
-	d := load(t)
+	for name := range boards {
+		t.Run(name, func(t *testing.T) { panels(t, load(t, name)) })
+	}
+}
+
+func panels(t *testing.T, d dashboard) {
 	ids, places := map[int]bool{}, map[[2]int]string{}
 	for _, p := range d.Panels {
 		if ids[p.ID] || p.Title == "" || len(p.Targets) == 0 {
@@ -121,15 +133,20 @@ func TestPanels(t *testing.T) {
 
 // Every query is of series and labels that are written, and finds some.
 func TestEveryQueryFindsSomething(t *testing.T) {
+	for name, written := range boards {
+		t.Run(name, func(t *testing.T) { queries(t, load(t, name), samples(t, written)) })
+	}
+}
+
+func queries(t *testing.T, d dashboard, all []string) {
 	series, known := map[string]string{}, map[string]bool{}
-	for _, s := range samples(t) {
+	for _, s := range all {
 		series[s] = "1x200"
 		known[s[:strings.IndexByte(s, '{')]] = true
 		for _, label := range regexp.MustCompile(`(\w+)=`).FindAllStringSubmatch(s, -1) {
 			known[label[1]] = true
 		}
 	}
-	d := load(t)
 	want := map[string][]string{}
 	check := func(where, text string, words *regexp.Regexp) {
 		for _, m := range words.FindAllStringSubmatch(text, -1) {
@@ -160,7 +177,7 @@ func TestEveryQueryFindsSomething(t *testing.T) {
 func TestStates(t *testing.T) {
 	const fresh, old = "36000x200", "600x200" // max_age is two hours
 	var state string
-	for _, p := range load(t).Panels {
+	for _, p := range load(t, "b1000.json").Panels {
 		if p.Title == "Jobs" {
 			state = p.Targets[0].Expr
 		}

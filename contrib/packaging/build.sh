@@ -56,7 +56,7 @@ stage() {
   gzip -9nc CHANGELOG.md >"$doc/changelog.gz"
   install -D -m 644 -t "$doc/examples" contrib/samples/*.cfg
   install -D -m 644 -t "$doc/prometheus" contrib/prometheus/b1000.rules.yml contrib/prometheus/b1000-storage.rules.yml
-  install -D -m 644 -t "$doc/grafana" contrib/grafana/b1000.json
+  install -D -m 644 -t "$doc/grafana" contrib/grafana/*.json
   install -D -m 644 -t "$doc" contrib/migration.md
   install -D -m 600 -t "$2/etc/b1000" $here/b1000.cfg
 }
