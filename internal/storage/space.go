@@ -187,6 +187,17 @@ func (s *Server) cut(t *transfer, why error) {
 	})
 }
 
+// cutIfFull cuts a transfer that has failed on a full disk, which can be sooner
+// than watch looks: what it leaves would keep the space from the next.
+func (s *Server) cutIfFull(t *transfer, err error) {
+	if err == nil || t.backup == nil || t.ctx.Err() != nil {
+		return
+	}
+	if full := s.tight(); full != nil {
+		s.cut(t, full)
+	}
+}
+
 // sizeText is a size for people.
 func sizeText(n int64) string {
 	const unit = 1024

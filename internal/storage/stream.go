@@ -54,6 +54,7 @@ func (s *Server) stream(c *call) error {
 		return context.Cause(t.ctx)
 	}
 	if err != nil {
+		s.cutIfFull(t, err)
 		return err
 	}
 	if stored.SHA256 != body.good { // what is stored is not what was sent

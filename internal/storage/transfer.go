@@ -158,6 +158,7 @@ func (s *Server) connect(c *call) error {
 	}
 	if err := s.rsync(t.ctx, c.peer, t); err != nil {
 		s.Log.Warn(fmt.Sprintf("%s: rsync: %v", c.client.name, err))
+		s.cutIfFull(t, err)
 	}
 	return nil
 }
