@@ -2,6 +2,7 @@ package main
 
 import (
 	"crypto/x509"
+	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
@@ -127,8 +128,47 @@ func TestOnHostsTheServerRunsAsAUserOfItsOwn(t *testing.T) {
 	}
 	s.web1.MustRun("b1000ctl", "restore", "data@latest", "--to", "/srv/back")
 	equal(t, s.web1.Root+"/srv/data", s.web1.Root+"/srv/back/data")
+	s.unchangedTakesNothing(t)
 	if out := h.MustRun("systemd-analyze", "security", "--no-pager", "b1000-storage.service"); out != "" {
 		lines := strings.Split(strings.TrimSpace(out), "\n")
 		t.Log(lines[len(lines)-1])
 	}
+}
+
+// unchangedTakesNothing makes two backups of a tree with entries of all kinds, of
+// which the second is links and directories only. Both are what the source is.
+func (s stores) unchangedTakesNothing(t *testing.T) {
+	t.Helper()
+	s.web1.MustRun("sh", "-ec", `cd /srv/data
+		head -c 4000000 /dev/urandom >big; mkfifo -m 640 fifo; ln -s /nowhere/at/all away; ln big second
+		chown -h 77:78 big fifo away; chmod 6711 big; mkdir -m 2750 shared; echo x >shared/file; chown -R 79 shared
+		setfattr -n trusted.b1000 -v 1 big; setfattr -n user.b1000 -v 1 shared; setfacl -m u:33:rw shared/file; setfacl -m u:33:rx,d:u:34:rx shared
+		find . -exec touch -h -d 2020-01-01 {} +`)
+	used := func() (kib int) {
+		text := s.server.MustRun("du", "-sk", "--apparent-size", "/srv/store/web1")
+		if _, err := fmt.Sscan(text, &kib); err != nil {
+			t.Fatal(err)
+		}
+		return kib
+	}
+	s.web1.MustRun("systemctl", "start", "b1000@data")
+	before := used()
+	s.web1.MustRun("systemctl", "start", "b1000@data")
+	if more := used() - before; more > 1000 {
+		t.Errorf("an unchanged backup takes %d KiB more", more)
+	}
+	const single = `cd /srv/store/web1/data && find "$(ls -d */web1-* | tail -1)" ! -type d -links 1`
+	if got := s.server.MustRun("sh", "-c", single); got != "" {
+		t.Errorf("not linked:\n%s", got)
+	}
+	s.web1.MustRun("b1000ctl", "restore", "data@latest", "--to", "/srv/again")
+	equal(t, s.web1.Root+"/srv/data", s.web1.Root+"/srv/again/data")
+	list := s.web1.MustRun("b1000ctl", "show", "data@latest")
+	for _, want := range []string{"prw-r-----", "-rws--s--x", "drwxr-s---", "/nowhere/at/all"} {
+		if !strings.Contains(list, want) {
+			t.Errorf("%s is not listed:\n%s", want, list)
+		}
+	}
+	s.server.MustRun("sh", "-c", "echo 'allow = backup list show restore verify' >>/etc/b1000/clients/web1")
+	s.web1.MustRun("b1000ctl", "verify", "data@latest")
 }

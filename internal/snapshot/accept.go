@@ -21,6 +21,7 @@ type AcceptOptions struct {
 	// Nobody else may write to it or below it, now or later, but Merge: what is
 	// in it belongs to the bases too.
 	Target  string
+	Stored  Stored
 	Seeds   Seeds
 	Workers int // 0: 2
 }
@@ -39,7 +40,7 @@ type Accepted struct {
 // says, nothing but directories and links of the bases' entries of the same path
 // come into being, all of them below Target, and no link is followed on the way.
 // How much memory that takes does not depend on how much is offered, but for a
-// bit for each linked file. It needs root, since owners are to be kept.
+// bit for each linked file. Where owners are inodes' it needs root.
 //
 // Accept sets no time limits: who owns conn does.
 func Accept(ctx context.Context, opt AcceptOptions, conn io.ReadWriter) (Accepted, error) {
@@ -94,9 +95,9 @@ func (a *acceptor) open(ctx context.Context, opt AcceptOptions) error {
 		opt.Workers = 2
 	}
 	r := &run{ctx: ctx, target: -1, root: unix.Geteuid() == 0, opt: Options{
-		Bases: opt.Bases, BaseTimes: opt.BaseTimes, Target: opt.Target, Workers: opt.Workers,
+		Bases: opt.Bases, BaseTimes: opt.BaseTimes, Target: opt.Target, Stored: opt.Stored, Workers: opt.Workers,
 	}}
-	if !r.root {
+	if !r.root && opt.Stored == Inode {
 		return errors.New("only root can link on behalf of another machine")
 	}
 	if len(opt.Bases) == 0 || len(opt.BaseTimes) != 0 && len(opt.BaseTimes) != len(opt.Bases) {

@@ -46,7 +46,7 @@ func (p *place) offer(opt snapshot.Options) (snapshot.Result, error) {
 	p.t.Helper()
 	client, server := net.Pipe()
 	accepted := make(chan error, 1)
-	there := snapshot.AcceptOptions{Bases: opt.Bases, BaseTimes: opt.BaseTimes, Target: opt.Target}
+	there := snapshot.AcceptOptions{Bases: opt.Bases, BaseTimes: opt.BaseTimes, Target: opt.Target, Stored: opt.Stored}
 	if p.seeded {
 		p.must(os.MkdirAll(opt.Target+".upload", 0o700))
 		there.Seeds = snapshot.Seeds{Upload: opt.Target + ".upload", Dir: seedDir, Patience: time.Minute, Own: len(opt.Bases)}

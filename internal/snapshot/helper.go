@@ -190,12 +190,7 @@ func (h *helper) self(d *dir, b *body, flags byte) error {
 		return err
 	}
 	defer unix.Close(full)
-	err = stampWith(full, &t.st, func() error {
-		if flags&partPlain != 0 {
-			return nil
-		}
-		return h.attrs.set(full, t.attrs)
-	})
+	err = h.stampStored(full, &t.st, t.attrs, flags&partPlain == 0)
 	if err != nil {
 		return fmt.Errorf("set attributes of a directory: %w", err)
 	}

@@ -143,7 +143,7 @@ func TestContentsOfADirectory(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.finish("3")
-	p.must(snapshot.Stamp(p.at("src"), p.at("3"), true, true))
+	p.must(snapshot.Stamp(p.at("src"), p.at("3"), true, true, snapshot.Inode))
 	p.equal(p.at("src"), p.at("3"))
 }
 

@@ -100,7 +100,7 @@ func (p *place) snapshotNoLinks(base, to string) {
 	p.finish(to)
 	p.same(before, manifest(p.t, p.at(base)), "the base has changed")
 	p.rsync(p.at("src"), p.at("want"+to)+"/")
-	p.equal(p.at("want"+to, "src"), p.at(to, "src"))
+	p.equal(p.at("want"+to, "src"), p.restored(p.at(to, "src")))
 }
 
 // TestBaseNeverChanges stirs the source while the snapshot is made and while
@@ -160,8 +160,8 @@ func (p *place) stirred(base, to string, byNames bool) {
 	if _, _, err := p.link(base, to); err != nil {
 		p.t.Fatal(err)
 	}
-	out, err := exec.Command("rsync", "-aHAX", "--numeric-ids", "--modify-window=-1", "--ignore-missing-args",
-		"--files-from="+p.at("rest"), "--from0", "/", p.into(to)).CombinedOutput()
+	out, err := exec.Command("rsync", append(p.keeping(), "-aHAX", "--numeric-ids", "--modify-window=-1", "--ignore-missing-args",
+		"--files-from="+p.at("rest"), "--from0", "/", p.there(p.into(to)))...).CombinedOutput()
 	if err != nil && !copied(err) {
 		p.t.Fatalf("rsync: %v\n%s", err, out)
 	}

@@ -71,7 +71,7 @@ func TestSecondBase(t *testing.T) {
 	p.first()
 	p.write("d/new", "d/e/new2")
 	p.must(os.MkdirAll(p.at("part/src/d"), 0o755))
-	p.rsync(p.at("src/d/new"), p.at("part/src/d/"))
+	p.rsync(append(p.keeping(), p.at("src/d/new"), p.there(p.at("part/src/d/")))...)
 	p.more = func(o *snapshot.Options) { o.Bases = append(o.Bases, p.at("part")) }
 	if res := p.snapshot("1", "2"); res.Rest != 1 {
 		t.Errorf("result %+v, want 1 for rsync", res)

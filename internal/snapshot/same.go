@@ -69,12 +69,25 @@ type facts interface {
 
 // same tells whether the entry of base i equals the source's, k.sa, in
 // everything that is preserved. fd is the directory in that base. It leaves the
-// base's entry in k.sb. Whoever compares, on one machine or on two, asks here.
+// base's entry in k.sb, as its inode is. Whoever compares, on one machine or on
+// two, asks here.
 func (k *worker) same(fd, i int, name []byte, of facts) bool {
 	if fd < 0 || statAt(fd, name, &k.sb) != nil {
 		return false
 	}
-	a, b := &k.sa, &k.sb
+	if k.faked == nil {
+		return k.alike(i, &k.sb) && k.sameLink(fd, name, of) && k.attrs.equal(of, fd, name)
+	}
+	if k.sa.Mtime.Sec != k.sb.Mtime.Sec || k.sa.Mtime.Nsec != k.sb.Mtime.Nsec { // most of what has changed
+		return false
+	}
+	is := k.sb
+	return k.faked.read(fd, name, &is) == nil && k.alike(i, &is) && k.faked.same(of, k.sa.Mode)
+}
+
+// alike compares the source's entry, k.sa, with what base i has, b.
+func (k *worker) alike(i int, b *unix.Statx_t) bool {
+	a := &k.sa
 	if a.Mode != b.Mode || a.Size != b.Size || a.Mtime.Sec != b.Mtime.Sec || a.Mtime.Nsec != b.Mtime.Nsec ||
 		a.Uid != b.Uid || a.Gid != b.Gid || a.Rdev_major != b.Rdev_major || a.Rdev_minor != b.Rdev_minor {
 		return false
@@ -82,19 +95,20 @@ func (k *worker) same(fd, i int, name []byte, of facts) bool {
 	if inodeOf(a) == inodeOf(b) { // the source is linked to the base: who writes to it writes to the backup
 		return false
 	}
-	if i < len(k.opt.BaseTimes) && uncertain(k.opt.BaseTimes[i], a.Mtime) {
+	return i >= len(k.opt.BaseTimes) || !uncertain(k.opt.BaseTimes[i], a.Mtime)
+}
+
+// sameLink compares the targets of symbolic links.
+func (k *worker) sameLink(fd int, name []byte, of facts) bool {
+	if k.sa.Mode&unix.S_IFMT != unix.S_IFLNK {
+		return true
+	}
+	x, err := of.symlink()
+	if err != nil {
 		return false
 	}
-	if a.Mode&unix.S_IFMT == unix.S_IFLNK {
-		x, err := of.symlink()
-		if err != nil {
-			return false
-		}
-		if y, err := readLinkAt(fd, name, k.lb); err != nil || !bytes.Equal(x, y) {
-			return false
-		}
-	}
-	return k.attrs.equal(of, fd, name)
+	y, err := readLinkAt(fd, name, k.lb)
+	return err == nil && bytes.Equal(x, y)
 }
 
 // local is an entry of a source on this machine.

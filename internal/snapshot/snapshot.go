@@ -45,9 +45,10 @@ type Options struct {
 	Target  string
 	Workers int // directories at work at once; 0: as many as processors, at most 4
 
-	HardLinks bool // keep files of several names together, and only those
-	ACLs      bool // compare and set POSIX ACLs
-	XAttrs    bool // compare and set the other extended attributes (not root: user.* only)
+	Stored    Stored // how the bases keep what an entry is, and the target is to
+	HardLinks bool   // keep files of several names together, and only those
+	ACLs      bool   // compare and set POSIX ACLs
+	XAttrs    bool   // compare and set the other extended attributes (not root: user.* only)
 
 	// Bare, if not nil, remembers which files of the sources had no attributes.
 	Bare *Bare

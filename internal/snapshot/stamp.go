@@ -12,13 +12,14 @@ import (
 // Stamp gives the directory target what the directory source has: owner, mode,
 // ACL and attributes as asked, and mtime last. It is for a target that holds
 // the contents of a source (Name "."), after rsync has added to it.
-func Stamp(source, target string, acls, xattrs bool) error {
+func Stamp(source, target string, acls, xattrs bool, stored Stored) error {
 	dst, err := unix.Open(target, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("snapshot: target %s: %w", target, err)
 	}
 	defer unix.Close(dst)
-	k := worker{attrs: newAttrs(acls, xattrs, unix.Geteuid() == 0, hasListAt(dst))}
+	modern := hasListAt(dst)
+	k := worker{attrs: newAttrs(acls, xattrs, unix.Geteuid() == 0, modern), faked: newFaked(stored, modern)}
 	if err := k.stampPath(source, dst); err != nil {
 		return fmt.Errorf("snapshot: target %s: %w", target, err)
 	}
@@ -41,10 +42,10 @@ func (k *worker) stampPath(source string, dst int) error {
 	if err := statFD(src, &st); err != nil {
 		return err
 	}
-	return stamp(k.attrs, src, full, &st)
+	return k.stampFrom(src, full, &st)
 }
 
-// stamp does so for open directories.
+// stamp gives an open directory what another has, on file systems alike.
 func stamp(a *attrs, src, dst int, st *unix.Statx_t) error {
 	return stampWith(dst, st, func() error { return a.copy(src, dst) })
 }
@@ -88,7 +89,7 @@ func (k *worker) stamp(d *dir) {
 	top := d.up == nil // the target itself: rsync cannot be told of it alone
 	done := false
 	if top || !d.waits.Load() {
-		err := stamp(k.attrs, d.src, d.dst, &d.st)
+		err := k.stampFrom(d.src, d.dst, &d.st)
 		switch {
 		case err == nil:
 			done = true

@@ -32,6 +32,7 @@ type place struct {
 	own                     bool // the bases are no backups
 	apart                   bool // source and base are on two machines: Offer and Accept in place of Link
 	remembers               bool // Options.Bare is set
+	stored                  snapshot.Stored
 }
 
 func newPlace(t testing.TB) *place {
@@ -45,6 +46,14 @@ func newPlace(t testing.TB) *place {
 	p := &place{t: t, dir: t.TempDir(), hardLinks: true, acls: true, xattrs: true, remembers: strings.HasPrefix(t.Name(), "TestRemembering/")}
 	p.seeded = strings.HasPrefix(t.Name(), "TestSeeded/")
 	p.apart = p.seeded || strings.HasPrefix(t.Name(), "TestApart/")
+	switch test, _, _ := strings.Cut(t.Name(), "/"); test {
+	case "TestStored":
+		p.stored = snapshot.FakeSuper
+	case "TestStoredApart":
+		p.stored, p.apart = snapshot.Munged, true
+	case "TestStoredSeeded":
+		p.stored, p.apart, p.seeded = snapshot.Munged, true, true
+	}
 	p.must(os.Mkdir(p.at("src"), 0o755))
 	return p
 }
@@ -100,10 +109,46 @@ func (p *place) rsync(args ...string) string {
 // first copies the source to the first snapshot, "1".
 func (p *place) first() {
 	p.t.Helper()
-	p.rsync(p.at("src"), p.at("1"))
+	p.rsync(append(p.keeping(), p.at("src"), p.there(p.at("1")))...)
 	if p.remembers {
 		p.learn()
 	}
+}
+
+// keeping are the options of an rsync that writes to a snapshot.
+func (p *place) keeping() []string {
+	if p.stored == snapshot.Inode {
+		return nil
+	}
+	args := []string{`--rsh=sh -c 'shift; exec "$@"' sh`, "--secluded-args", "-M--fake-super"}
+	if p.stored == snapshot.Munged {
+		args = append(args, "-M--munge-links")
+	}
+	return args
+}
+
+// there is a path as such an rsync takes it. One that copies locally reads
+// --files-from twice where it has -M.
+func (p *place) there(dir string) string {
+	if p.stored == snapshot.Inode {
+		return dir
+	}
+	return "here:" + dir
+}
+
+// restored is a tree of a snapshot as a restore makes it.
+func (p *place) restored(at string) string {
+	p.t.Helper()
+	if p.stored == snapshot.Inode {
+		return at
+	}
+	back := p.t.TempDir()
+	args := []string{"--fake-super", "-M--super"}
+	if p.stored == snapshot.Munged {
+		args = append(args, "--munge-links")
+	}
+	p.rsync(append(args, at+"/", back+"/")...)
+	return back
 }
 
 // sources is the one include that most tests have.
@@ -118,7 +163,7 @@ func (p *place) link(base, to string) (snapshot.Result, []string, error) {
 	p.must(os.MkdirAll(p.at(to), 0o755))
 	var rest bytes.Buffer
 	opt := snapshot.Options{
-		Sources: p.sources(), Bases: []string{p.at(base)}, Target: p.at(to), Workers: 2,
+		Sources: p.sources(), Bases: []string{p.at(base)}, Target: p.at(to), Workers: 2, Stored: p.stored,
 		HardLinks: p.hardLinks, ACLs: p.acls, XAttrs: p.xattrs, Rest: &rest,
 	}
 	if p.remembers {
@@ -152,7 +197,7 @@ func (p *place) finish(to string, args ...string) {
 	if p.seeded {
 		args = append(args, "--partial-dir="+seedDir, "--no-whole-file")
 	}
-	p.rsync(append(args, "--files-from="+p.at("rest"), "--from0", "/", p.into(to))...)
+	p.rsync(append(append(args, p.keeping()...), "--files-from="+p.at("rest"), "--from0", "/", p.there(p.into(to)))...)
 	p.merge(to)
 }
 
@@ -182,7 +227,7 @@ func (p *place) snapshot(base, to string) snapshot.Result {
 	p.must(err)
 	p.finish(to)
 	p.same(before, manifest(p.t, p.at(base)), "the base has changed")
-	p.equal(p.at("src"), p.at(to, "src"))
+	p.equal(p.at("src"), p.restored(p.at(to, "src")))
 	return res
 }
 

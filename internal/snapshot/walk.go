@@ -16,6 +16,7 @@ type worker struct {
 	buf     []byte // of directory entries
 	shared  bool   // others make the same directories in the target
 	attrs   *attrs
+	faked   *faked // nil for Inode
 	bare    bareNotes
 	sa, sb  unix.Statx_t // the entry in the source, in a base
 	la, lb  []byte       // link targets
@@ -28,7 +29,7 @@ type worker struct {
 func (r *run) newWorker() *worker {
 	return &worker{
 		run: r, buf: make([]byte, 256<<10),
-		attrs: newAttrs(r.opt.ACLs, r.opt.XAttrs, r.root, r.modern), bare: bareNotes{Bare: r.opt.Bare},
+		attrs: newAttrs(r.opt.ACLs, r.opt.XAttrs, r.root, r.modern), faked: newFaked(r.opt.Stored, r.modern), bare: bareNotes{Bare: r.opt.Bare},
 		la: make([]byte, unix.PathMax), lb: make([]byte, unix.PathMax),
 	}
 }

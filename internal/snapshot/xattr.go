@@ -127,10 +127,15 @@ func (a *attrs) read(fd int, name, buf []byte) ([]byte, error) {
 		if err != nil {
 			return buf, err
 		}
-		buf = binary.LittleEndian.AppendUint32(append(buf, attr...), uint32(len(v)))
-		buf = append(buf, v...)
+		buf = appendAttr(buf, attr, v)
 	}
 	return buf, nil
+}
+
+// appendAttr appends one attribute as read does.
+func appendAttr(buf, attr, value []byte) []byte {
+	buf = binary.LittleEndian.AppendUint32(append(buf, attr...), uint32(len(value)))
+	return append(buf, value...)
 }
 
 // each calls do for every attribute of what read has written; false if buf is

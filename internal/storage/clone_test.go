@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -62,11 +63,12 @@ func touchUp(t *testing.T, file string, n int) {
 // deleted and restored like any other.
 func TestOfAFileThatChangesALittleLittleIsStored(t *testing.T) {
 	t.Parallel()
-	for _, kind := range []string{"btrfs", "xfs"} {
+	for _, kind := range []string{"btrfs", "xfs", "btrfs, fake super"} {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
+			kind, _, fake := strings.Cut(kind, ",")
 			dir := onLoop(t, kind)
-			s := start(t, func(s *Settings) { s.Path = dir })
+			s := start(t, func(s *Settings) { s.Path, s.FakeSuper = dir, fake })
 			st := s.client("web1", "keep = 3", "allow = backup list show restore verify delete")
 			src := source(t)
 			random(t, src+"/big", 40<<20)
@@ -101,29 +103,39 @@ func TestOfAFileThatChangesALittleLittleIsStored(t *testing.T) {
 	}
 }
 
-// Where owners are kept in attributes, each backup is copied whole: what is stored
-// does not look like its source, and nothing of the source's owners is made.
-func TestWithFakeSuperNothingIsLinked(t *testing.T) {
+// Where owners are kept in attributes, an unchanged file takes no space in the next
+// backup, and one whose owner has changed is no file of the last one.
+func TestWithFakeSuperWhatIsUnchangedIsLinked(t *testing.T) {
 	t.Parallel()
 	s := start(t, func(s *Settings) { s.FakeSuper = true })
 	src := source(t)
+	random(t, src+"/big", 8<<20)
 	when := time.Unix(1_500_000_000, 0)
-	must(t, os.Chtimes(src+"/one", when, when))
-	must(t, os.Chtimes(src+"/dir/two", when, when))
+	for _, name := range []string{"/one", "/big", "/dir/two"} {
+		must(t, os.Chtimes(src+name, when, when))
+	}
 	must(t, os.Chown(src+"/dir", 77, 78))
-	st := s.client("web1")
-	for n := range 2 {
+	st := s.client("web1", "quota = 20M")
+	for n := range 4 { // of which two would not have room
 		must(t, whole(st, target(n), src))
 	}
+	was := filepath.Join(t.TempDir(), "src")
+	must(t, exec.Command("cp", "-a", src, was).Run())
+	must(t, os.Chown(src+"/one", 124, 456))
+	must(t, whole(st, target(4), src))
 	l := listed(t, st)
-	var one []os.FileInfo
-	for _, e := range l {
-		restored(t, st, e, src)
-		info, err := os.Lstat(filepath.Join(s.Path, "web1", e.Dir, "src/one"))
+	file := func(n int, name string) os.FileInfo {
+		info, err := os.Lstat(filepath.Join(s.Path, "web1", l[n].Dir, "src", name))
 		must(t, err)
-		one = append(one, info)
+		return info
 	}
-	if os.SameFile(one[0], one[1]) {
-		t.Error("a file of an older backup is linked")
+	if !os.SameFile(file(0, "one"), file(3, "one")) || !os.SameFile(file(0, "big"), file(4, "big")) {
+		t.Error("an unchanged file is not linked")
 	}
+	if os.SameFile(file(3, "one"), file(4, "one")) {
+		t.Error("a file of an older backup is linked, with another owner")
+	}
+	restored(t, st, l[0], was)
+	restored(t, st, l[3], was)
+	restored(t, st, l[4], src)
 }

@@ -106,7 +106,7 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, permission strin
 func (s *Server) open(c *client) (store.Store, error) {
 	o := store.Settings{Name: c.name, Path: s.root(c), TempDir: s.Dir}
 	if s.FakeSuper {
-		o.Extra = []string{"-M--fake-super"} // what is listed is what was stored
+		o.Extra, o.Munged = []string{"-M--fake-super"}, true // as module.config has it
 	}
 	return store.Open(o)
 }

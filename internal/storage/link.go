@@ -49,6 +49,9 @@ func (s *Server) link(ctx context.Context, p *peer, t *transfer) {
 	}
 	defer context.AfterFunc(ctx, func() { p.Close() })()
 	o := snapshot.AcceptOptions{Bases: t.bases, BaseTimes: t.since, Target: dir}
+	if s.FakeSuper {
+		o.Stored = snapshot.Munged // see module.config
+	}
 	if t.client.may("restore") { // of a seed the client learns what it holds
 		o.Seeds = seeds(t)
 	}

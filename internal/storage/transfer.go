@@ -78,7 +78,7 @@ func (s *Server) tree(c *call) error {
 		return err
 	}
 	t := &transfer{backup: b, module: module{writable: true}, done: func() { b.leave(s.Now()) }}
-	if c.r.URL.Query().Has("link") && !s.FakeSuper { // of what fake super has stored the attributes are elsewhere
+	if c.r.URL.Query().Has("link") {
 		if t.bases, t.since, err = b.linkable(); err != nil {
 			t.done()
 			return err
@@ -90,7 +90,7 @@ func (s *Server) tree(c *call) error {
 		return err
 	}
 	link := len(t.bases) > 0
-	return c.say(wire.Ready{Token: t.token, Resumed: used && !link, Link: link})
+	return c.say(wire.Ready{Token: t.token, Resumed: used && !link, Link: link, FakeSuper: s.FakeSuper})
 }
 
 // restore makes a place to read a backup from.

@@ -58,7 +58,7 @@ func Cat(ctx context.Context, s Store, e Entry, name, temp string, w io.Writer) 
 func catFile(ctx context.Context, dir, name string, w io.Writer) error {
 	info, err := os.Lstat(filepath.Join(dir, name))
 	if err == nil && !info.Mode().IsRegular() { // opening a FIFO would wait
-		err = fmt.Errorf("%s is not a regular file", name)
+		err = notRegular(name)
 	}
 	if err != nil {
 		return err
@@ -71,6 +71,8 @@ func catFile(ctx context.Context, dir, name string, w io.Writer) error {
 	_, err = io.Copy(w, reader{ctx, f})
 	return err
 }
+
+func notRegular(name string) error { return fmt.Errorf("%s is not a regular file", name) }
 
 // reader ends with its context.
 type reader struct {
@@ -93,7 +95,11 @@ func (s *local) Cat(ctx context.Context, e Entry, name string, w io.Writer) erro
 		return err
 	}
 	defer done()
-	return catFile(ctx, s.abs(e.Dir), name, w)
+	dir := s.abs(e.Dir)
+	if !s.stored().Regular(filepath.Join(dir, name)) {
+		return notRegular(name)
+	}
+	return catFile(ctx, dir, name, w)
 }
 
 // Cat is for a store behind ssh; a daemon gives nothing as a stream (see

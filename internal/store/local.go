@@ -170,8 +170,6 @@ func (s *local) reading(e Entry) (done func(), err error) {
 	return func() { unlock(f) }, nil
 }
 
-func (s *local) source() source { return source{root: s.Path, top: s.Path} }
-
 // Delete renames the tree first: from then on it is no backup, and what a crash
 // leaves can be told from one. With an unfinished backup its attempts go.
 func (s *local) Delete(ctx context.Context, e Entry) error {

@@ -113,9 +113,10 @@ func (b *localBackup) putAside() error {
 
 // options are what every rsync into this backup has in common.
 func (b *localBackup) options(t Tree) rsync.Options {
+	options, before := b.store.atStore()
 	return rsync.Options{
-		Dest: b.tree + "/", HardLinks: t.HardLinks, ACLs: t.ACLs, XAttrs: t.XAttrs,
-		BWLimit: t.BWLimit, Verbosity: t.Verbosity, Extra: b.store.Extra,
+		Dest: before + b.tree + "/", HardLinks: t.HardLinks, ACLs: t.ACLs, XAttrs: t.XAttrs,
+		BWLimit: t.BWLimit, Verbosity: t.Verbosity, Extra: append(options, b.store.Extra...),
 		Stall: t.Stall, Nice: t.Nice, Files: []*os.File{b.lock},
 	}
 }
@@ -129,7 +130,7 @@ func (b *localBackup) copyAll(ctx context.Context, t Tree) (Result, error) {
 	}
 	defer done()
 	defer Flushing(b.tree)()
-	r, err := rsync.Run(ctx, o, t.Hooks)
+	r, err := copyFaked(ctx, o, t.Hooks, b.store.faked())
 	res := resultOf(r)
 	if err != nil {
 		return res, err
@@ -147,7 +148,7 @@ func (b *localBackup) link(ctx context.Context, t Tree, bases []string, since []
 	defer list.Close()
 	rest := bufio.NewWriterSize(list, 64<<10)
 	o := snapshot.Options{
-		Sources: snapshotSources(t), Bases: bases, BaseTimes: since, Target: b.tree,
+		Sources: snapshotSources(t), Bases: bases, BaseTimes: since, Target: b.tree, Stored: b.store.stored(),
 		HardLinks: t.HardLinks, ACLs: t.ACLs, XAttrs: t.XAttrs, Rest: rest,
 	}
 	if len(t.ExcludeRegex) > 0 || len(t.Without) > 0 {
@@ -178,7 +179,7 @@ func (b *localBackup) link(ctx context.Context, t Tree, bases []string, since []
 		}
 	}
 	if slices.Contains(t.Sources, "/") { // its contents are the tree itself
-		if err := snapshot.Stamp("/", b.tree, t.ACLs, t.XAttrs); err != nil {
+		if err := snapshot.Stamp("/", b.tree, t.ACLs, t.XAttrs, b.store.stored()); err != nil {
 			return res, err
 		}
 	}
@@ -190,7 +191,7 @@ func (b *localBackup) copyRest(ctx context.Context, t Tree, list string, bytes i
 	defer Flushing(b.tree)()
 	o := b.options(t)
 	o.Sources, o.FilesFrom, o.Expect = []string{"/"}, list, bytes
-	r, err := rsync.Run(ctx, o, t.Hooks)
+	r, err := copyFaked(ctx, o, t.Hooks, b.store.faked())
 	res.Sent = r.Literal
 	res.Warnings = append(res.Warnings, resultOf(r).Warnings...)
 	return err

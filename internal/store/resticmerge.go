@@ -48,7 +48,7 @@ func (s *resticStore) place(ctx context.Context, stage, root string, w wanted, f
 		if !below(made[i][0], stage) {
 			continue
 		}
-		if err := snapshot.Stamp(made[i][0], made[i][1], true, true); err != nil {
+		if err := snapshot.Stamp(made[i][0], made[i][1], true, true, snapshot.Inode); err != nil {
 			return err
 		}
 	}
@@ -98,7 +98,7 @@ func mergeDir(ctx context.Context, from, to string) error {
 			return err
 		}
 	}
-	return snapshot.Stamp(from, to, true, true)
+	return snapshot.Stamp(from, to, true, true, snapshot.Inode)
 }
 
 // copyOver copies to another file system.

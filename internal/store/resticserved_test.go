@@ -17,7 +17,7 @@ import (
 // resticClient is a client of the storage server with a repository there.
 func resticClient(t *testing.T, options string) (s Settings, dir string) {
 	t.Helper()
-	p := openServedPlace(t)
+	p := server.place(t)
 	name := filepath.Base(p.dir)
 	text := "ssl_peer_cn = " + name + "\n" + options
 	must(t, os.WriteFile(filepath.Join(server.dir, "clients", name), []byte(text), 0o600))

@@ -46,7 +46,7 @@ func cleanName(name string) (string, error) {
 func show(ctx context.Context, s source, e Entry, name string, each func(rsync.Entry)) error {
 	o := s.options(e)
 	if name == "" {
-		return rsync.List(ctx, o, func(l rsync.Entry) {
+		return list(ctx, o, func(l rsync.Entry) {
 			if l.Name != "." && !internal(l.Name) {
 				each(l)
 			}
@@ -59,7 +59,7 @@ func show(ctx context.Context, s source, e Entry, name string, each func(rsync.E
 	found := false
 	o.Exclude = nil
 	o.Extra = append(slices.Clone(o.Extra), filterFor(clean)...)
-	err = rsync.List(ctx, o, func(l rsync.Entry) {
+	err = list(ctx, o, func(l rsync.Entry) {
 		if (l.Name == clean || strings.HasPrefix(l.Name, clean+"/")) && !internal(l.Name) {
 			found = true
 			each(l)
@@ -69,6 +69,17 @@ func show(ctx context.Context, s source, e Entry, name string, each func(rsync.E
 		err = fmt.Errorf("%s holds no %q", e.ID, name)
 	}
 	return err
+}
+
+// list tells of a symbolic link the size of its target: an rsync that munges it
+// says how much it stores.
+func list(ctx context.Context, o rsync.Options, each func(rsync.Entry)) error {
+	return rsync.List(ctx, o, func(l rsync.Entry) {
+		if l.Link != "" {
+			l.Size = int64(len(l.Link))
+		}
+		each(l)
+	})
 }
 
 // filterFor lets rsync walk to one name only, and below it.
@@ -132,7 +143,7 @@ func (s source) restoring(r Restore) rsync.Options {
 	if r.Afresh {
 		o.Extra = append(o.Extra, "--ignore-times")
 	}
-	if r.Hooks.Progress != nil && o.Remote {
+	if r.Hooks.Progress != nil && (o.Remote || strings.HasPrefix(s.root, thisHost)) {
 		// An rsync that receives does so in a process of its own, which no signal
 		// asks how far it is: it has to tell by itself.
 		o.Extra = append(o.Extra, "--info=progress2")

@@ -16,19 +16,39 @@ import (
 	"b1000/internal/mtls/mtlstest"
 )
 
-// server is the storage server of this test run: the program itself.
-var server struct {
+// testServer is a storage server: the program itself.
+type testServer struct {
 	dir, helper, url string
 	ca               mtlstest.Maker
 	clients          atomic.Int64
 }
 
-// startServer builds b1000d and starts it as a storage server.
-func startServer(dir string) (stop func(), err error) {
-	server.dir, server.helper = dir, dir+"/b1000d"
-	out, err := exec.Command("go", "build", "-o", server.helper, "b1000/cmd/b1000d").CombinedOutput()
+// server and faking, which keeps owners in attributes, are those of this test run.
+var server, faking testServer
+
+// startServers builds b1000d and starts both.
+func startServers(dir string) (stop func(), err error) {
+	out, err := exec.Command("go", "build", "-o", dir+"/b1000d", "b1000/cmd/b1000d").CombinedOutput()
 	if err != nil {
 		return nil, fmt.Errorf("%w: %s", err, out)
+	}
+	one, err := server.start(dir+"/b1000d", dir+"/server", "")
+	if err != nil {
+		return nil, err
+	}
+	two, err := faking.start(dir+"/b1000d", dir+"/faking", "fake_super = yes\n")
+	if err != nil {
+		one()
+		return nil, err
+	}
+	return func() { one(); two() }, nil
+}
+
+// start starts a storage server with a new directory.
+func (server *testServer) start(program, dir, options string) (stop func(), err error) {
+	server.dir, server.helper = dir, program
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, err
 	}
 	for _, d := range []string{"/clients", "/kept", "/tls"} {
 		if err := os.Mkdir(dir+d, 0o700); err != nil {
@@ -55,7 +75,7 @@ func startServer(dir string) (stop func(), err error) {
 	l.Close()
 	status.Close()
 	server.url = fmt.Sprintf("b1000://localhost:%d", port)
-	cfg := fmt.Sprintf("[storage]\npath = %s/kept\naddress = 127.0.0.1\nport = %d\nstatus_port = %d\nmax_clients = 64\nclients_dir = %s/clients\ntls_cert = %s\ntls_key = %s\ntls_ca = %s\n", dir, port, statusPort, dir, cert, key, server.ca.File)
+	cfg := fmt.Sprintf("[storage]\npath = %s/kept\naddress = 127.0.0.1\nport = %d\nstatus_port = %d\nmax_clients = 64\nclients_dir = %s/clients\ntls_cert = %s\ntls_key = %s\ntls_ca = %s\n", dir, port, statusPort, dir, cert, key, server.ca.File) + options
 	if err := os.WriteFile(dir+"/b1000.cfg", []byte(cfg), 0o600); err != nil {
 		return nil, err
 	}
@@ -86,8 +106,8 @@ func startServer(dir string) (stop func(), err error) {
 	return nil, errors.New("it does not answer: " + string(text))
 }
 
-// openServedPlace is the store of a client of its own.
-func openServedPlace(t *testing.T) place {
+// place is the store of a client of its own.
+func (server *testServer) place(t *testing.T) place {
 	t.Helper()
 	name := fmt.Sprintf("client-%d", server.clients.Add(1))
 	cert, key, err := server.ca.Sign(name, nil)
@@ -100,4 +120,15 @@ func openServedPlace(t *testing.T) place {
 	})
 	must(t, err)
 	return place{Store: s, dir: filepath.Join(server.dir, "kept", name), served: true}
+}
+
+// servedBy runs a test against each storage server.
+func servedBy(t *testing.T, test func(t *testing.T, s *testServer)) {
+	t.Parallel()
+	for name, s := range map[string]*testServer{"owners of inodes": &server, "owners in attributes": &faking} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, s)
+		})
+	}
 }

@@ -31,9 +31,10 @@ func lie(t *testing.T, src string) string {
 
 // A client that says of a file that it is what another client has, or another job,
 // gets none of it.
-func TestServedGivesNothingOfOthers(t *testing.T) {
-	t.Parallel()
-	p, q := openServedPlace(t), openServedPlace(t)
+func TestServedGivesNothingOfOthers(t *testing.T) { servedBy(t, servedGivesNothingOfOthers) }
+
+func servedGivesNothingOfOthers(t *testing.T, s *testServer) {
+	p, q := s.place(t), s.place(t)
 	src := oldTree(t)
 	must(t, os.Remove(src+"/passwd-")) // or it is a group of hard links
 	p.backup(t, target(1), treeOf(src))
@@ -67,9 +68,10 @@ func TestServedGivesNothingOfOthers(t *testing.T) {
 }
 
 // The last backup is deleted between the moment it was chosen and the linking.
-func TestServedBaseGoesMeanwhile(t *testing.T) {
-	t.Parallel()
-	p := openServedPlace(t)
+func TestServedBaseGoesMeanwhile(t *testing.T) { servedBy(t, servedBaseGoesMeanwhile) }
+
+func servedBaseGoesMeanwhile(t *testing.T, s *testServer) {
+	p := s.place(t)
 	src := oldTree(t)
 	p.backup(t, target(1), treeOf(src))
 	made, err := p.Begin(context.Background(), target(2))
@@ -111,9 +113,10 @@ func (c *broken) Write(b []byte) (int, error) {
 
 // An offer that is cut, or is none, leaves a backup that can be gone on with; what
 // is committed stays as it is.
-func TestServedOfferIsCut(t *testing.T) {
-	t.Parallel()
-	p := openServedPlace(t)
+func TestServedOfferIsCut(t *testing.T) { servedBy(t, servedOfferIsCut) }
+
+func servedOfferIsCut(t *testing.T, s *testServer) {
+	p := s.place(t)
 	src := oldTree(t)
 	p.backup(t, target(1), treeOf(src))
 	first := p.restored(t, p.list(t)[0]) + "/etc"
@@ -159,9 +162,10 @@ func TestServedOfferIsCut(t *testing.T) {
 
 // What is being uploaded, with the seeds in it, is not read by the way of the
 // upload.
-func TestServedUploadIsNotRead(t *testing.T) {
-	t.Parallel()
-	p := openServedPlace(t)
+func TestServedUploadIsNotRead(t *testing.T) { servedBy(t, servedUploadIsNotRead) }
+
+func servedUploadIsNotRead(t *testing.T, s *testServer) {
+	p := s.place(t)
 	src := oldTree(t)
 	p.backup(t, target(1), treeOf(src))
 	made, err := p.Begin(context.Background(), target(2))

@@ -120,7 +120,7 @@ func (b *servedBackup) copyTo(ctx context.Context, at *transfer, t Tree) (Result
 	}
 	defer done()
 	o.Delete = o.Delete && o.FilesFrom == "" // a list has no "all the rest"
-	r, err := rsync.Run(ctx, o, t.Hooks)
+	r, err := copyFaked(ctx, o, t.Hooks, at.faked)
 	res := resultOf(r)
 	res.Sent = sent + r.Sent
 	return res, err

@@ -71,7 +71,7 @@ func (b *servedBackup) linkTo(ctx context.Context, at *transfer, t Tree) (Result
 	}
 	c := at.into(t)
 	c.Sources, c.FilesFrom, c.Expect = []string{"/"}, list.Name(), r.Bytes-r.LinkedBytes
-	copied, err := rsync.Run(ctx, c, t.Hooks)
+	copied, err := copyFaked(ctx, c, t.Hooks, at.faked)
 	res.Sent = copied.Sent
 	res.Warnings = append(res.Warnings, resultOf(copied).Warnings...)
 	return res, err

@@ -19,9 +19,10 @@ func oldTree(t *testing.T) string {
 
 // TestServedLinks: what has not changed is linked by the server, and no rsync has
 // anything to do.
-func TestServedLinks(t *testing.T) {
-	t.Parallel()
-	p := openServedPlace(t)
+func TestServedLinks(t *testing.T) { servedBy(t, servedLinks) }
+
+func servedLinks(t *testing.T, s *testServer) {
+	p := s.place(t)
 	src := oldTree(t)
 	p.backup(t, target(1), treeOf(src))
 	r := p.backup(t, target(2), treeOf(src))
@@ -50,15 +51,17 @@ func TestServedLinks(t *testing.T) {
 		t.Errorf("result %+v, want 9 of 9 linked", r)
 	}
 	must(t, os.RemoveAll(src+"/new"))
-	same(t, filepath.Join(p.dir, p.list(t)[3].Dir, "etc/ssh"), src+"/ssh")
-	same(t, filepath.Join(p.dir, p.list(t)[3].Dir, "etc/default"), src+"/default")
+	last := p.restored(t, p.list(t)[3])
+	same(t, last+"/etc/ssh", src+"/ssh")
+	same(t, last+"/etc/default", src+"/default")
 }
 
 // TestServedInterrupted: an upload that broke off is of use to the next attempt,
 // and to the next run.
-func TestServedInterrupted(t *testing.T) {
-	t.Parallel()
-	p := openServedPlace(t)
+func TestServedInterrupted(t *testing.T) { servedBy(t, servedInterrupted) }
+
+func servedInterrupted(t *testing.T, s *testServer) {
+	p := s.place(t)
 	src := oldTree(t)
 	p.backup(t, target(1), treeOf(src))
 	first := p.restored(t, p.list(t)[0]) + "/etc"
@@ -97,9 +100,10 @@ func TestServedInterrupted(t *testing.T) {
 // TestServedHostile: a client that links, and then writes to every file of its last
 // backup by an rsync of its own making, over the links as it thinks, changes
 // nothing that is committed.
-func TestServedHostile(t *testing.T) {
-	t.Parallel()
-	p := openServedPlace(t)
+func TestServedHostile(t *testing.T) { servedBy(t, servedHostile) }
+
+func servedHostile(t *testing.T, s *testServer) {
+	p := s.place(t)
 	src := oldTree(t)
 	p.backup(t, target(1), treeOf(src))
 	first := p.restored(t, p.list(t)[0]) + "/etc"

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 		}
 		defer stop()
 		remoteShell = shell
-		if stop, err = startServer(dir); err != nil {
+		if stop, err = startServers(dir); err != nil {
 			fmt.Fprintln(os.Stderr, "storage server for the tests:", err)
 			return 1
 		}

@@ -34,6 +34,7 @@ type Settings struct {
 	BWLimit      string
 	Split        int      // rsyncs over parts of a tree at once, where the store is remote and BWLimit is not set
 	Extra        []string // further rsync options
+	Munged       bool     // with -M--fake-super: a daemon has stored the trees, and munged their symbolic links
 	Host         string   // this host, to know its own legacy backups
 	TempDir      string   // for short-lived files; "" the system's
 	SpoolDir     string   // for pieces of streams on their way, 64 MiB of each at most; "" TempDir

@@ -10,10 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
-	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"b1000/internal/report"
 	"b1000/internal/rsync"
@@ -102,34 +99,6 @@ func (s Stream) own(file string) error {
 	}
 	return os.Chtimes(file, s.ModTime, s.ModTime)
 }
-
-// own gives a file that is open what a stream's is to have: on a storage server
-// the client may put something else in the place of its name meanwhile. Where
-// rsync keeps owners in attributes, this does so as well.
-func (s *local) own(f *os.File, of Stream) error {
-	mode := of.Mode.Perm()
-	switch {
-	case slices.Contains(s.Extra, fakeSuper):
-		stat := fmt.Sprintf("%o 0,0 %d:%d", unix.S_IFREG|uint32(mode), of.UID, of.GID)
-		if err := unix.Fsetxattr(int(f.Fd()), "user.rsync.%stat", []byte(stat), 0); err != nil {
-			return fmt.Errorf("owner of %s: %w", of.Name, err)
-		}
-		mode |= 0o600 // whoever serves it has to read it
-	case os.Geteuid() == 0:
-		if err := f.Chown(of.UID, of.GID); err != nil {
-			return err
-		}
-	}
-	if err := f.Chmod(mode); err != nil {
-		return err
-	}
-	at := unix.NsecToTimespec(of.ModTime.UnixNano())
-	return unix.UtimesNanoAt(unix.AT_FDCWD, fmt.Sprintf("/proc/self/fd/%d", f.Fd()), []unix.Timespec{at, at}, 0)
-}
-
-// fakeSuper is the option of rsync by which the end that stores keeps owners,
-// modes and devices in attributes.
-const fakeSuper = "-M--fake-super"
 
 // partial is the directory of everything that is on its way into a tree.
 func partial(tree string) string { return path.Join(tree, rsync.PartialDir) }

@@ -53,7 +53,16 @@ func everyTree(t *testing.T, test func(t *testing.T, p place)) {
 	})
 	t.Run("served", func(t *testing.T) {
 		t.Parallel()
-		test(t, openServedPlace(t))
+		test(t, server.place(t))
+	})
+	t.Run("served, owners in attributes", func(t *testing.T) {
+		t.Parallel()
+		test(t, faking.place(t))
+	})
+	t.Run("local, owners in attributes", func(t *testing.T) {
+		t.Parallel()
+		dir := t.TempDir()
+		test(t, open(t, dir, dir, "-M--fake-super"))
 	})
 }
 

@@ -96,7 +96,7 @@ func (s *local) digest(ctx context.Context, e Entry, o digest.Options) (v Verifi
 			_ = os.Remove(job)
 		}
 	}()
-	o.Tree, o.Known = s.abs(e.Dir), map[string]string{}
+	o.Tree, o.Known, o.Size = s.abs(e.Dir), map[string]string{}, s.stored().Size
 	for _, st := range e.Manifest.Streams {
 		o.Known[st.Name] = st.SHA256
 	}

@@ -70,7 +70,8 @@ type Ready struct {
 	Resumed bool `json:"resumed,omitempty"`
 	// Link says that the transfer takes UpgradeLink as well, once, and that the tree
 	// is empty. It was asked for by the query "link".
-	Link bool `json:"link,omitempty"`
+	Link      bool `json:"link,omitempty"`
+	FakeSuper bool `json:"fake_super,omitempty"` // the server's rsync keeps owners in attributes
 }
 
 // Committed says where a backup is.
