@@ -80,7 +80,10 @@ func TestOnHostsAResticRepositoryAtTheServer(t *testing.T) {
 	s.web1.Write("/etc/b1000/vault.password", "sesame\n", 0o600)
 	s.web1.MustRun("sed", "-i", `s,^type = active,type = restic,; s,^path = b1000://store,repository = rest:https://store:4200/restic/web1/\npassword_file = /etc/b1000/vault.password,`, "/etc/b1000/b1000.cfg")
 	s.web1.MustRun("sh", "-c", "cat /etc/b1000/tls/web1.pem /etc/b1000/tls/web1.key >/root/both.pem; chmod 600 /root/both.pem")
-	s.web1.MustRun("restic", "-r", "rest:https://store:4200/restic/web1/", "--cacert", "/etc/b1000/tls/ca.pem", "--tls-client-cert", "/root/both.pem", "-p", "/etc/b1000/vault.password", "init")
+	by := func(verb ...string) []string {
+		return append([]string{"restic", "-r", "rest:https://store:4200/restic/web1/", "--cacert", "/etc/b1000/tls/ca.pem", "--tls-client-cert", "/root/both.pem", "-p", "/etc/b1000/vault.password"}, verb...)
+	}
+	s.web1.MustRun(by("init")...)
 	s.web1.MustRun("systemctl", "start", "b1000@data")
 	s.web1.MustRun("b1000ctl", "restore", "data@latest", "--to", "/srv/back")
 	equal(t, s.web1.Root+"/srv/data", s.web1.Root+"/srv/back/data")
@@ -104,6 +107,27 @@ func TestOnHostsAResticRepositoryAtTheServer(t *testing.T) {
 	}
 	s.web1.MustRun("b1000ctl", "restore", "data@latest", "--to", "/srv/again")
 	equal(t, s.web1.Root+"/srv/data", s.web1.Root+"/srv/again/data")
+	s.resticDeletes(t, by)
+}
+
+// resticDeletes checks that a client removes nothing from its repository, until
+// its file allows that.
+func (s stores) resticDeletes(t *testing.T, by func(verb ...string) []string) {
+	t.Helper()
+	snapshots := func() string { return s.web1.MustRun(by("snapshots", "--json")...) }
+	before := snapshots()
+	fails(t, s.web1, "403", by("forget", "--keep-last", "1", "--group-by", "", "--prune")...)
+	if got := snapshots(); got != before {
+		t.Errorf("append-only: before\n%s\nafter\n%s", before, got)
+	}
+	s.web1.MustRun(by("check", "--read-data")...)
+	s.web1.MustRun("b1000ctl", "restore", "data@latest", "--to", "/srv/refused")
+	equal(t, s.web1.Root+"/srv/data", s.web1.Root+"/srv/refused/data")
+	s.server.Write("/etc/b1000/clients/web1", "ssl_peer_cn = web1\nrestic = full\n", 0o600)
+	s.web1.MustRun(by("forget", "--keep-last", "1", "--group-by", "", "--prune")...)
+	if got := strings.Count(snapshots(), `"short_id"`); got != 1 {
+		t.Errorf("with restic = full %d snapshots are left", got)
+	}
 }
 
 // As a user of its own the server keeps owners in attributes, and gives them back.
