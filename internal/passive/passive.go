@@ -135,7 +135,7 @@ func (s *Server) secure(ctx context.Context, conn net.Conn) {
 	limited, cancel := context.WithTimeoutCause(ctx, s.Handshake, fmt.Errorf("no TLS within %v", s.Handshake))
 	err := secured.HandshakeContext(limited)
 	<-s.unknown
-	if err != nil && limited.Err() != nil {
+	if err != nil && errors.Is(err, limited.Err()) { // and not because of what the client is
 		err = context.Cause(limited)
 	}
 	cancel()

@@ -134,6 +134,7 @@ func TestByTLSWhoIsRefusedReadsWhyAndTheLogSaysWho(t *testing.T) {
 			if code == 0 || !strings.Contains(out, test.onClient) {
 				t.Errorf("exit %d; want %q:\n%s", code, test.onClient, out)
 			}
+			c.eventually("the log has it", func() bool { return strings.Contains(c.log.String(), "level=WARN") }) // the client may be gone before
 			if err := c.end(); err != nil {
 				t.Error(err)
 			}

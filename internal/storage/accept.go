@@ -141,7 +141,7 @@ func (s *Server) handshake(conn net.Conn) (*peer, error) {
 		return err
 	}))
 	if err := secured.HandshakeContext(limited); err != nil {
-		if limited.Err() != nil {
+		if errors.Is(err, limited.Err()) { // and not because of what the client is
 			err = context.Cause(limited)
 		}
 		return nil, err
