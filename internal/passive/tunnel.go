@@ -76,15 +76,7 @@ func Connect(ctx context.Context, id *mtls.Identity, host, port string, in io.Re
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	conn.ReadMuch()
-	go func() {
-		// A server that refuses our certificate says so after the handshake, and
-		// reading tells; not being able to write is only the consequence.
-		if _, err := mtls.Copy(conn, in); err == nil {
-			endWriting(conn)
-		}
-	}()
-	if _, err := mtls.Copy(out, conn); err != nil && !errors.Is(err, net.ErrClosed) {
+	if err := mtls.Shell(conn, conn, in, out); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("%s: %w", address, mtls.Explain(err))
 	}
 	return context.Cause(ctx)

@@ -32,13 +32,7 @@ func Connect(ctx context.Context, id *mtls.Identity, host, port, path string, in
 	if err != nil {
 		return fmt.Errorf("%s: %w", address, mtls.Explain(err))
 	}
-	conn.ReadMuch()
-	go func() {
-		if _, err := mtls.Copy(conn, in); err == nil {
-			endWriting(conn)
-		}
-	}()
-	if _, err := mtls.Copy(out, first); err != nil && !errors.Is(err, net.ErrClosed) {
+	if err := mtls.Shell(conn, first, in, out); err != nil && !errors.Is(err, net.ErrClosed) {
 		return fmt.Errorf("%s: %w", address, mtls.Explain(err))
 	}
 	return context.Cause(ctx)
