@@ -91,8 +91,13 @@ func equal(t *testing.T, a, b string) {
 func TestOnHostsTwoClientsStoreAndRestore(t *testing.T) {
 	t.Parallel()
 	s := newStores(t)
-	for run := range 7 { // five of which are kept
+	for run := range 10 { // five of which are kept
 		for _, c := range []*testhost.Host{s.web1, s.web2} {
+			if run%3 == 1 { // one that fails: its source has gone
+				c.MustRun("mv", "/srv/data", "/srv/away")
+				fails(t, c, "", "systemctl", "start", "b1000@data")
+				c.MustRun("mv", "/srv/away", "/srv/data")
+			}
 			c.MustRun("sh", "-c", "echo "+strings.Repeat("x", run)+" >>/srv/data/log")
 			c.MustRun("systemctl", "start", "--no-block", "b1000@data")
 		}
@@ -100,14 +105,21 @@ func TestOnHostsTwoClientsStoreAndRestore(t *testing.T) {
 			c.MustRun("systemctl", "start", "b1000@data") // waits for the one that runs, or runs once more
 		}
 	}
+	for _, c := range []*testhost.Host{s.web1, s.web2} { // unchanged
+		c.MustRun("systemctl", "start", "b1000@data")
+	}
 	for name, c := range map[string]*testhost.Host{"web1": s.web1, "web2": s.web2} {
 		if n := len(s.kept(name)); n != 5 {
 			t.Errorf("%s: %d backups are kept; want 5", name, n)
 		}
 		all := s.kept(name)
 		equal(t, c.Root+"/srv/data", all[len(all)-1]+"/data")
-		c.MustRun("b1000ctl", "restore", "data@latest", "--to", "/srv/back")
-		equal(t, c.Root+"/srv/data", c.Root+"/srv/back/data")
+		for _, file := range []string{"big", "a b/file"} {
+			if !linked(all[len(all)-1]+"/data/"+file, all[len(all)-2]+"/data/"+file) {
+				t.Errorf("%s: %s has not changed, and was stored again", name, file)
+			}
+		}
+		whole(t, c)
 		if out := c.MustRun("b1000ctl", "list"); strings.Count(out, "complete") != 5 {
 			t.Errorf("%s: list:\n%s", name, out)
 		}
@@ -118,11 +130,17 @@ func TestOnHostsTwoClientsStoreAndRestore(t *testing.T) {
 	}
 	id := strings.Fields(strings.Split(s.web1.MustRun("b1000ctl", "list"), "\n")[1])[0]
 	fails(t, s.web1, "delete is not allowed to client web1", "b1000ctl", "delete", "--yes", id)
-	s.server.Write("/etc/b1000/clients/web1", "ssl_peer_cn = web1\nallow = backup list show restore delete\n", 0o600)
+	s.server.Write("/etc/b1000/clients/web1", "ssl_peer_cn = web1\nallow = backup list show restore verify delete\n", 0o600)
 	s.web1.MustRun("b1000ctl", "delete", "--yes", id)
 	if n := len(s.kept("web1")); n != 4 {
 		t.Errorf("after delete: %d", n)
 	}
+	// A byte rots, as on a bad disk: the times stay.
+	s.web1.MustRun("b1000ctl", "verify", "data@latest")
+	s.server.MustRun("sh", "-ec", `for d in /srv/store/web1/data/*/web*; do cd "$d/data"; done
+		touch -r big /root/then; printf ! | dd of=big bs=1 seek=2000000 conv=notrunc status=none; touch -r /root/then big`)
+	fails(t, s.web1, "data/big", "b1000ctl", "verify", "data@latest")
+	s.server.Wait("the server has said what rots", func() bool { return strings.Contains(s.log(), "of job data is damaged: 1 files, the first: ") })
 	// Revoked: the next thing that it asks is refused, with a reason on both sides.
 	s.server.Remove("/etc/b1000/clients/web2")
 	fails(t, s.web2, "it does not admit the name in it", "b1000ctl", "check", "--online")
@@ -134,15 +152,30 @@ func TestOnHostsTwoClientsStoreAndRestore(t *testing.T) {
 	}
 }
 
+func linked(a, b string) bool {
+	one, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	other, err := os.Stat(b)
+	return err == nil && os.SameFile(one, other)
+}
+
+// copyTree makes another tree of the same.
+func copyTree(t *testing.T, from, to string) {
+	t.Helper()
+	if out, err := exec.Command("cp", "-a", from, to).CombinedOutput(); err != nil {
+		t.Fatalf("%s", out)
+	}
+}
+
 func TestOnHostsTheServerIsKilledAndLosesPower(t *testing.T) {
 	t.Parallel()
 	s := newStores(t)
 	s.web1.MustRun("systemctl", "start", "b1000@data")
 	first := s.kept("web1")[0]
 	copied := filepath.Join(t.TempDir(), "first")
-	if out, err := exec.Command("cp", "-a", first, copied).CombinedOutput(); err != nil {
-		t.Fatalf("%s", out)
-	}
+	copyTree(t, first, copied)
 	s.web1.MustRun("sh", "-c", "head -c 8000000 /dev/urandom >/srv/data/big; sed -i 's/^include/bwlimit = 1m\\ninclude/' /etc/b1000/b1000.cfg")
 	s.web1.MustRun("systemctl", "start", "--no-block", "b1000@data")
 	// What is sent is slow: the server has said what it wants, and has not got it.

@@ -19,6 +19,12 @@ var alerts = []struct{ word, meaning string }{
 	{"tls: protocol version not supported", "the other host speaks an older version of TLS; 1.3 is needed"},
 }
 
+// Refused reports whether the other end of a TLS connection has refused it.
+func Refused(err error) bool {
+	var remote *net.OpError
+	return errors.As(err, &remote) && remote.Op == "remote error"
+}
+
 // Explain puts an error of a TLS connection into words that say which end's
 // certificate is refused, and why. Any other error comes back as it is.
 func Explain(err error) error {

@@ -155,6 +155,24 @@ func TestADiskThatIsFullFailsTheUploadAndNothingElse(t *testing.T) {
 	restored(t, st, l[0], src)
 }
 
+// One that fills the disk before anybody has looked at it keeps no room.
+func TestWhatHasFilledTheDiskIsRemoved(t *testing.T) {
+	t.Parallel()
+	dir := small(t, "16m")
+	s := start(t, func(s *Settings) { s.Path, s.MinFree = dir, Share{Bytes: 1 << 20} })
+	src, big := source(t), source(t)
+	random(t, big+"/big", 30<<20)
+	st, other := s.client("web1"), s.client("web2")
+	must(t, whole(st, target(2), src))
+	says(t, whole(st, target(3), big), "No space left on device")
+	eventually(t, "there is room for another", func() bool { return whole(other, target(4), src) == nil })
+	if l := listed(t, st); len(l) != 1 {
+		t.Errorf("there are %+v", l)
+	}
+	restored(t, st, listed(t, st)[0], src)
+	restored(t, other, listed(t, other)[0], src)
+}
+
 func TestAQuotaIsKeptWhileAndAfterSomethingIsSent(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)

@@ -206,8 +206,11 @@ func (t *transfer) explain(ctx context.Context, err error) error {
 	}
 	var fault *faultError
 	told := t.store.ask(ctx, request{method: http.MethodGet, path: wire.Transfer + t.token}, nil)
-	if errors.As(told, &fault) {
+	switch {
+	case errors.As(told, &fault):
 		return fmt.Errorf("%w; the server says: %s", err, fault.text)
+	case mtls.Refused(told): // it is not admitted any more
+		return fmt.Errorf("%w; %w", err, told)
 	}
 	return err
 }
