@@ -99,6 +99,22 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, permission strin
 			s.Log.Error(fmt.Sprintf("%s: %s %s: %v", who.name, r.Method, r.URL.Path, err))
 		}
 		fail(w, err)
+		if r.Method == http.MethodPut {
+			s.linger(control)
+		}
+	}
+}
+
+// readAnswer is how long who is still sending has to read why it was refused.
+const readAnswer = 500 * time.Millisecond
+
+// linger keeps the connection of a stream that was refused before its end. What is
+// sent to one that is closed takes the answer with it.
+func (s *Server) linger(answer *http.ResponseController) {
+	_ = answer.Flush()
+	select {
+	case <-time.After(readAnswer):
+	case <-s.ctx.Done():
 	}
 }
 
@@ -127,9 +143,11 @@ func fail(w http.ResponseWriter, err error) {
 	case errors.Is(err, context.Canceled):
 		status = http.StatusServiceUnavailable
 	}
+	text, _ := json.Marshal(fault)
 	w.Header().Set("Content-Type", "application/json")
+	w.Header().Set("Content-Length", strconv.Itoa(len(text))) // so that it is whole before the connection ends
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(fault)
+	_, _ = w.Write(text)
 }
 
 // say answers with a value.
