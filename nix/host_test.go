@@ -170,7 +170,7 @@ func TestNixosTheExampleBacksUpABootedHost(t *testing.T) {
 		t.Fatalf("%v\n%s%s\n%s", err, out, stderr, h.Journal("-u", "b1000@etc"))
 	}
 	h.MustRun(b1000ctl, "restore", "etc@latest", "--to", "/root/back")
-	if diff := h.MustRun("sh", "-c", "rsync -aHAXni --delete --exclude='*.tmp' /srv/data/ /root/back/data/"); diff != "" {
+	if diff := h.MustRun("sh", "-c", "rsync -aHAXnic --delete --exclude='*.tmp' /srv/data/ /root/back/data/"); diff != "" {
 		t.Errorf("restored is not what was stored:\n%s", diff)
 	}
 	if got := h.MustRun("ls", "/root/back/data"); got != "file\n" {

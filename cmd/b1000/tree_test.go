@@ -35,7 +35,7 @@ func same(t testing.TB, a, b string) {
 
 func compare(a, b string) error {
 	for _, p := range [][2]string{{a, b}, {b, a}} {
-		out, err := exec.Command("rsync", "-aHAXn", "--numeric-ids", "--delete", "-i", p[0]+"/", p[1]+"/").CombinedOutput()
+		out, err := exec.Command("rsync", "-aHAXcn", "--numeric-ids", "--delete", "-i", p[0]+"/", p[1]+"/").CombinedOutput()
 		if err != nil || len(out) > 0 {
 			return &os.PathError{Op: "compare with " + p[0], Path: p[1], Err: difference(append(out, errText(err)...))}
 		}

@@ -64,8 +64,7 @@ const connectLimit = 20 * time.Second
 
 // Connect is the other end: it connects to a passive job by TLS, and copies what
 // it reads from in there and what comes to out, until the job has ended the
-// connection. rsync runs it as its
-// remote shell (mtls.ConnectCommand).
+// connection. rsync runs it as its remote shell (mtls.ConnectCommand).
 func Connect(ctx context.Context, id *mtls.Identity, host, port string, in io.Reader, out io.Writer) error {
 	address := net.JoinHostPort(host, port)
 	dialing, cancel := context.WithTimeout(ctx, connectLimit)

@@ -45,7 +45,7 @@ func tree(t *testing.T) string {
 func same(t *testing.T, a, b string) {
 	t.Helper()
 	for _, p := range [][2]string{{a, b}, {b, a}} {
-		out, err := exec.Command("rsync", "-aHAXn", "--numeric-ids", "--delete", "-i", p[0]+"/", p[1]+"/").CombinedOutput()
+		out, err := exec.Command("rsync", "-aHAXcn", "--numeric-ids", "--delete", "-i", p[0]+"/", p[1]+"/").CombinedOutput()
 		if err != nil || len(out) > 0 {
 			t.Errorf("%s and %s differ: %v\n%s", p[0], p[1], err, out)
 		}
