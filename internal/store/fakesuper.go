@@ -16,7 +16,7 @@ import (
 // modes and devices in attributes.
 var fakeSuper = []string{"-M--fake-super", "--remote-option=--fake-super"}
 
-func (s *local) faked() bool {
+func (s *Settings) faked() bool {
 	return slices.ContainsFunc(s.Extra, func(o string) bool { return slices.Contains(fakeSuper, o) })
 }
 
@@ -57,12 +57,15 @@ func (s *local) atStore() (options []string, before string) {
 // copyFaked runs rsync, where its other end keeps owners in attributes twice.
 // rsync 3.5.0 takes the ACLs of a directory for attributes that the source does
 // not have, and removes them, if it sets attributes of what is there already
-// (xattrs.c, rsync_xal_set); the next one finds them missing. Nothing that is
-// written to is linked to an older backup.
+// (xattrs.c, rsync_xal_set); the next one finds them missing. Where rsync itself
+// links to older backups it is let near nothing but directories then.
 func copyFaked(ctx context.Context, o rsync.Options, h rsync.Hooks, faked bool) (rsync.Result, error) {
 	r, err := rsync.Run(ctx, o, h)
 	if err != nil || !faked || !o.ACLs || !o.XAttrs {
 		return r, err
+	}
+	if len(o.LinkDest) > 0 {
+		o.Delete, o.Extra = false, append(slices.Clone(o.Extra), "--include=*/", "--exclude=*")
 	}
 	again, err := rsync.Run(ctx, o, rsync.Hooks{Line: h.Line})
 	r.Sent += again.Sent

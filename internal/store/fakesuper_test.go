@@ -147,6 +147,43 @@ func TestSyncKeepsACLsInAttributes(t *testing.T) {
 	})
 }
 
+// Where another host keeps them, an ACL of a directory that has other attributes as
+// well is not lost, and files are linked by rsync as otherwise.
+func TestOtherHostsKeepACLsInAttributes(t *testing.T) {
+	t.Parallel()
+	for name, at := range map[string]func(t *testing.T, dir string) place{
+		"rsyncd": func(t *testing.T, dir string) place {
+			return open(t, rsynctest.Start(t, dir).URL, dir, "-M--fake-super")
+		},
+		"ssh": func(t *testing.T, dir string) place {
+			return open(t, "b1000-test:"+dir, dir, "-M--fake-super", "--rsh="+remoteShell)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := at(t, t.TempDir())
+			src := wholeTree(t)
+			var sources []string
+			for n := range 3 {
+				p.backup(t, target(n), treeOf(src))
+				sources = append(sources, copyOf(t, src))
+				must(t, unix.Setxattr(src+"/ssh", "trusted.change", fmt.Append(nil, n), 0))
+			}
+			for n, e := range p.list(t) {
+				same(t, sources[n], p.restored(t, e)+"/etc")
+			}
+			linked := func(n int) os.FileInfo {
+				info, err := os.Lstat(filepath.Join(p.dir, p.list(t)[n].Dir, "etc/set-uid"))
+				must(t, err)
+				return info
+			}
+			if !os.SameFile(linked(0), linked(2)) {
+				t.Error("what has not changed was not linked")
+			}
+		})
+	}
+}
+
 // copyOf is a tree as it is now.
 func copyOf(t *testing.T, src string) string {
 	t.Helper()
@@ -163,8 +200,7 @@ func TestWhatIsFetchedKeepsOwnersInAttributes(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	p := open(t, dir, dir, "-M--fake-super")
-	src := oldTree(t)
-	must(t, unix.Mknod(src+"/block", unix.S_IFBLK|0o640, int(unix.Mkdev(7, 300))))
+	src := wholeTree(t)
 	tree := Tree{Fetch: []Fetch{{Names: []string{rsynctest.Start(t, filepath.Dir(src)).URL + "/etc"}}}, HardLinks: true, ACLs: true, XAttrs: true}
 	for n := range 3 {
 		p.backup(t, target(n), tree)

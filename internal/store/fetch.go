@@ -46,7 +46,7 @@ func (b *localBackup) fetch(ctx context.Context, t Tree) (Result, error) {
 	var sum Result
 	for _, f := range t.Fetch {
 		f.from(&o)
-		r, err := rsync.Run(ctx, o, t.Hooks)
+		r, err := copyFaked(ctx, o, t.Hooks, b.store.faked())
 		part := resultOf(r)
 		sum.Files += part.Files
 		sum.Bytes += part.Bytes

@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"b1000/internal/report"
-	"b1000/internal/rsync"
 )
 
 // remoteBackup is a backup that is being sent to a remote store.
@@ -122,7 +121,7 @@ func (b *remoteBackup) Tree(ctx context.Context, t Tree) (Result, error) {
 	}
 	defer done()
 	o.Delete = o.Delete && o.FilesFrom == "" // a list has no "all the rest"
-	r, err := rsync.Run(ctx, o, t.Hooks)
+	r, err := copyFaked(ctx, o, t.Hooks, b.store.faked())
 	res := resultOf(r)
 	res.Sent = sent + r.Sent
 	if b.weak {
