@@ -47,6 +47,7 @@ var may = map[string]string{
 	"internal/storage":              "config mtls process report retention rsync run store wire snapshot",
 	"internal/storage/storagetest":  "mtls mtls/mtlstest",
 	"internal/systemd":              "",
+	"internal/testdisk":             "",
 	"internal/testhost":             "",
 	"internal/unit":                 "",
 	"internal/wire":                 "report",

@@ -90,7 +90,7 @@ func (s *Server) tree(c *call) error {
 		return err
 	}
 	link := len(t.bases) > 0
-	return c.say(wire.Ready{Token: t.token, Resumed: used && !link, Link: link, FakeSuper: s.FakeSuper})
+	return c.say(wire.Ready{Token: t.token, Resumed: used && !link, Link: link, FakeSuper: s.FakeSuper, Again: b.place.Doubtful()})
 }
 
 // restore makes a place to read a backup from.
@@ -267,7 +267,9 @@ func (s *Server) rsync(ctx context.Context, p *peer, t *transfer) error {
 		return err
 	}
 	if t.backup != nil {
-		defer store.Flushing(t.dir)()
+		defer t.backup.place.Flushing(func(err error) {
+			s.cut(t, &refusal{status: http.StatusInsufficientStorage, text: "the server's disk fails: " + err.Error()})
+		})()
 	}
 	var held []*os.File
 	if t.lock != nil {

@@ -22,7 +22,7 @@ var errFetch = errors.New("what is fetched from another host can be stored in a 
 // refuses names that it did not ask for.
 func (b *localBackup) fetch(ctx context.Context, t Tree) (Result, error) {
 	o := b.options(t)
-	o.Dest, o.Extra, o.Remote = b.tree+"/", b.store.receiving(), true
+	o.Dest, o.Extra, o.Remote = b.tree+"/", b.again(b.store.receiving()), true
 	o.Exclude, o.Relative, o.OneFileSystem = t.Exclude, t.Relative, t.OneFS
 	switch b.store.Compress {
 	case "": // the two rsyncs agree on a method: the other one may be old
@@ -42,7 +42,8 @@ func (b *localBackup) fetch(ctx context.Context, t Tree) (Result, error) {
 	if err := t.enoughThere(ctx, o); err != nil {
 		return Result{}, err
 	}
-	defer Flushing(b.tree)()
+	ctx, stop := b.flushing(ctx)
+	defer stop()
 	var sum Result
 	for _, f := range t.Fetch {
 		f.from(&o)

@@ -33,6 +33,7 @@ const (
 
 	partialPrefix  = ".partial-"
 	deletingPrefix = ".deleting-"
+	lostPrefix     = ".lost-"
 	asideMark      = "~" // .partial-<base>~2 is an earlier attempt, kept until the next has taken what it holds
 )
 

@@ -209,6 +209,9 @@ func (s *local) Delete(ctx context.Context, e Entry) error {
 			return err
 		}
 	}
+	if err := os.Remove(filepath.Join(filepath.Dir(tree), lostPrefix+e.Base)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	for dir := filepath.Dir(tree); dir != filepath.Clean(s.Path); dir = filepath.Dir(dir) {
 		if filepath.Dir(dir) == filepath.Clean(s.Path) {
 			s.dropDigests(dir)

@@ -2,6 +2,7 @@ package store
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -35,6 +37,9 @@ type localBackup struct {
 	old    []report.Stream
 	lock   *os.File
 	disk   *os.File // opened before anything was written: it reports each error since, whoever else was told
+	lost   atomic.Pointer[error]
+
+	committed bool
 }
 
 // Tree copies the sources. A full backup links what has not changed and lets
@@ -42,7 +47,14 @@ type localBackup struct {
 // never written into again, since its files may be links of an older backup's:
 // it serves as one more tree to link from.
 func (b *localBackup) Tree(ctx context.Context, t Tree) (Result, error) {
-	t = t.without(b.store.Path)
+	if err := b.loss(); err != nil {
+		return Result{}, err
+	}
+	r, err := b.fill(ctx, t.without(b.store.Path))
+	return r, cmp.Or(b.loss(), err)
+}
+
+func (b *localBackup) fill(ctx context.Context, t Tree) (Result, error) {
 	if len(t.Fetch) > 0 {
 		return b.fetch(ctx, t)
 	}
@@ -116,7 +128,7 @@ func (b *localBackup) options(t Tree) rsync.Options {
 	options, before := b.store.atStore()
 	return rsync.Options{
 		Dest: before + b.tree + "/", HardLinks: t.HardLinks, ACLs: t.ACLs, XAttrs: t.XAttrs,
-		BWLimit: t.BWLimit, Verbosity: t.Verbosity, Extra: append(options, b.store.Extra...),
+		BWLimit: t.BWLimit, Verbosity: t.Verbosity, Extra: b.again(append(options, b.store.Extra...)),
 		Stall: t.Stall, Nice: t.Nice, Files: []*os.File{b.lock},
 	}
 }
@@ -129,7 +141,8 @@ func (b *localBackup) copyAll(ctx context.Context, t Tree) (Result, error) {
 		return Result{}, err
 	}
 	defer done()
-	defer Flushing(b.tree)()
+	ctx, stop := b.flushing(ctx)
+	defer stop()
 	r, err := copyFaked(ctx, o, t.Hooks, b.store.faked())
 	res := resultOf(r)
 	if err != nil {
@@ -188,7 +201,8 @@ func (b *localBackup) link(ctx context.Context, t Tree, bases []string, since []
 
 // copyRest hands to rsync what could not be linked.
 func (b *localBackup) copyRest(ctx context.Context, t Tree, list string, bytes int64, res *Result) error {
-	defer Flushing(b.tree)()
+	ctx, stop := b.flushing(ctx)
+	defer stop()
 	o := b.options(t)
 	o.Sources, o.FilesFrom, o.Expect = []string{"/"}, list, bytes
 	r, err := copyFaked(ctx, o, t.Hooks, b.store.faked())
@@ -201,17 +215,24 @@ func (b *localBackup) copyRest(ctx context.Context, t Tree, list string, bytes i
 // the disk, then the name. A crash before the name leaves an incomplete one.
 func (b *localBackup) Commit(ctx context.Context, m report.Manifest) (string, error) {
 	m.State = report.Complete
+	if err := b.loss(); err != nil {
+		return "", err
+	}
 	if err := b.join(ctx); err != nil {
 		return "", err
 	}
 	if err := b.tidy(m); err != nil {
 		return "", err
 	}
-	if err := unix.Syncfs(int(b.disk.Fd())); err != nil {
-		return "", fmt.Errorf("flush %s: %w", b.tree, err)
+	if err := b.flush(); err != nil {
+		return "", err
 	}
 	if !b.target.full() {
-		return b.tree, b.writeManifest(m)
+		if err := errors.Join(b.believed(), b.writeManifest(m)); err != nil {
+			return "", err
+		}
+		b.committed = true
+		return b.tree, nil
 	}
 	if err := b.writeManifest(m); err != nil {
 		return "", err
@@ -223,7 +244,7 @@ func (b *localBackup) Commit(ctx context.Context, m report.Manifest) (string, er
 	if err := syncDir(b.folder); err != nil {
 		return "", err
 	}
-	b.tree = final
+	b.tree, b.committed = final, true
 	b.clear()
 	return final, nil
 }
@@ -240,7 +261,7 @@ func (b *localBackup) clear() {
 }
 
 func (b *localBackup) Close() error {
-	var errs []error
+	errs := []error{b.settle()}
 	if b.lock != nil {
 		errs = append(errs, unlock(b.lock))
 	}

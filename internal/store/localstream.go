@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -20,6 +21,14 @@ import (
 // Stream writes a file of its own, reads it again for the digest, and gives it
 // its name. Commit lets it reach the disk, with everything else.
 func (b *localBackup) Stream(ctx context.Context, s Stream, r io.Reader) (report.Stream, error) {
+	if err := b.loss(); err != nil {
+		return report.Stream{}, err
+	}
+	sum, err := b.keepStream(ctx, s, r)
+	return sum, cmp.Or(b.loss(), err)
+}
+
+func (b *localBackup) keepStream(ctx context.Context, s Stream, r io.Reader) (report.Stream, error) {
 	dirs, base, err := streamName(s.Name)
 	if err != nil {
 		return report.Stream{}, err
@@ -42,7 +51,8 @@ func (b *localBackup) Stream(ctx context.Context, s Stream, r io.Reader) (report
 		return report.Stream{}, err
 	}
 	defer tree.RemoveAll(part)
-	defer Flushing(dir)()
+	ctx, stop := b.flushing(ctx)
+	defer stop()
 	file := path.Join(part, base)
 	sum, err := writeStream(ctx, tree, file, s, r, b.store.own)
 	if err != nil {

@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"b1000/internal/report"
+	"b1000/internal/testdisk"
 )
 
 // A directory of the year 10001, whose date rsync's listing does not hold, is
@@ -22,7 +23,7 @@ func TestAnOddTimeIsRestored(t *testing.T) {
 	if err := unix.Mount("tmpfs", disk, "tmpfs", 0, "size=8m,mode=0755"); err != nil { // ext4 takes no such time
 		t.Skipf("mounting a tmpfs is refused: %v", err)
 	}
-	t.Cleanup(func() { unmount(t, disk) })
+	t.Cleanup(func() { testdisk.Unmount(t, disk) })
 	src, to, hd := disk+"/src", disk+"/to", disk+"/hd"
 	for _, dir := range []string{src, hd} {
 		must(t, os.Mkdir(dir, 0o755))

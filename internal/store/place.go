@@ -28,6 +28,12 @@ type Place interface {
 	Afresh() error
 	// Lock is held as long as anything has the file.
 	Lock() *os.File
+	// Flushing lets the disk write meanwhile, and calls lost where that has kept not
+	// everything: there is nothing that could be committed any more.
+	Flushing(lost func(error)) (stop func())
+	// Doubtful reports whether what is there has to be written again, even if it
+	// looks the same.
+	Doubtful() bool
 	// Links makes an empty directory for a tree that is linked to Bases. Commit moves
 	// to it what is in Dir, where whoever fills it never gets near a link, and makes
 	// it the backup (see snapshot.Merge). NoLinks takes that back.

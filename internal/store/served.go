@@ -153,6 +153,7 @@ type transfer struct {
 	resumed bool
 	link    bool // the server links what it has already
 	faked   bool // its rsync keeps owners in attributes
+	again   bool // everything has to be sent
 }
 
 // transfer asks for a place until there is one, or ctx ends.
@@ -166,7 +167,7 @@ func (s *served) transfer(ctx context.Context, at string, h rsync.Hooks) (*trans
 	if err := s.askWaiting(ctx, request{method: http.MethodPost, path: p, query: values}, &ready, h); err != nil {
 		return nil, err
 	}
-	return &transfer{store: s, token: ready.Token, resumed: ready.Resumed, link: ready.Link, faked: ready.FakeSuper}, nil
+	return &transfer{store: s, token: ready.Token, resumed: ready.Resumed, link: ready.Link, faked: ready.FakeSuper, again: ready.Again}, nil
 }
 
 func (t *transfer) url() string {

@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 
 	"b1000/internal/mtls"
 	"b1000/internal/rsync"
@@ -21,6 +22,9 @@ func (at *transfer) into(t Tree) rsync.Options {
 	o.Dest = at.url() + "/"
 	o.HardLinks, o.ACLs, o.XAttrs = t.HardLinks, t.ACLs, t.XAttrs
 	o.Verbosity, o.Stall, o.Nice = t.Verbosity, t.Stall, t.Nice
+	if at.again {
+		o.Extra = append(slices.Clone(o.Extra), writeAgain...)
+	}
 	if t.BWLimit != "" && o.BWLimit == "" {
 		o.BWLimit = t.BWLimit
 	}

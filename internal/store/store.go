@@ -194,7 +194,7 @@ func Hopeless(err error) bool {
 	if errors.As(err, &r) && r.Hopeless() || errors.Is(err, restic.ErrVersion) {
 		return true
 	}
-	return errors.Is(err, ErrTooFew) || errors.As(err, &done) || errors.As(err, &e) && !rsync.Worthwhile(e)
+	return errors.Is(err, ErrTooFew) || errors.Is(err, ErrLost) || errors.As(err, &done) || errors.As(err, &e) && !rsync.Worthwhile(e)
 }
 
 // Busy reports whether others are at work in the place, and keep it from us.

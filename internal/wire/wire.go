@@ -72,6 +72,7 @@ type Ready struct {
 	// is empty. It was asked for by the query "link".
 	Link      bool `json:"link,omitempty"`
 	FakeSuper bool `json:"fake_super,omitempty"` // the server's rsync keeps owners in attributes
+	Again     bool `json:"again,omitempty"`      // what is there has to be sent again, even if it looks the same
 }
 
 // Committed says where a backup is.
