@@ -15,6 +15,7 @@ import (
 // A package that is not here may not exist.
 var may = map[string]string{
 	"nix/vendorhash":                "",
+	"internal/bulk":                 "",
 	"internal/config":               "",
 	"internal/plan":                 "config report",
 	"internal/process":              "",
@@ -24,7 +25,7 @@ var may = map[string]string{
 	"internal/rsync":                "process",
 	"internal/rsync/rsynctest":      "",
 	"internal/snapshot":             "",
-	"internal/store":                "digest mtls process report restic rsync snapshot wire",
+	"internal/store":                "bulk digest mtls process report restic rsync snapshot wire",
 	"internal/digest":               "",
 	"internal/stream":               "process",
 	"internal/retention":            "report",
@@ -44,7 +45,7 @@ var may = map[string]string{
 	"internal/mtls/mtlstest":        "",
 	"internal/passive":              "mtls process",
 	"internal/progress":             "",
-	"internal/storage":              "config mtls process report retention rsync run store wire snapshot",
+	"internal/storage":              "bulk config mtls process report retention rsync run store wire snapshot",
 	"internal/storage/storagetest":  "mtls mtls/mtlstest",
 	"internal/systemd":              "",
 	"internal/testdisk":             "",

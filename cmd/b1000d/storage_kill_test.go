@@ -106,11 +106,17 @@ func (s *served) kill() {
 
 func (s *served) client(name, options string) store.Store {
 	s.t.Helper()
+	return s.clientWith(name, options, "")
+}
+
+// clientWith does so with a compression on the way.
+func (s *served) clientWith(name, options, compress string) store.Store {
+	s.t.Helper()
 	must(s.t, os.WriteFile(filepath.Join(s.dir, "clients", name), []byte("ssl_peer_cn = "+name+"\n"+options), 0o600))
 	cert, key := s.ca.Issue(s.t, name, nil)
 	st, err := store.Open(store.Settings{
 		Name: "s", Path: "b1000://localhost:" + s.port, TLS: mtls.Files{Cert: cert, Key: key, CA: s.ca.File},
-		Helper: os.Getenv(programsIn) + "/b1000d", Host: name, TempDir: s.t.TempDir(),
+		Helper: os.Getenv(programsIn) + "/b1000d", Host: name, TempDir: s.t.TempDir(), Compress: compress,
 	})
 	must(s.t, err)
 	return st

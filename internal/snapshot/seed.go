@@ -30,6 +30,9 @@ type Seeds struct {
 // only, and says nothing of the directory of the snapshot.
 var unstamped = unix.StatxTimestamp{Sec: -1234567, Nsec: 987654321}
 
+// Unstamped is that time, for others who make directories of the upload.
+var Unstamped = time.Unix(unstamped.Sec, int64(unstamped.Nsec))
+
 // seeder lays seeds for all helpers.
 type seeder struct {
 	Seeds

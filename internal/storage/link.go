@@ -3,12 +3,12 @@ package storage
 import (
 	"context"
 	"fmt"
-	"net"
 	"path/filepath"
 	"slices"
 	"strings"
 	"time"
 
+	"b1000/internal/mtls"
 	"b1000/internal/rsync"
 	"b1000/internal/snapshot"
 	"b1000/internal/store"
@@ -38,14 +38,13 @@ func (b *backup) linkable() (bases []string, since []time.Time, err error) {
 // link takes what a client offers and links what is unchanged into a tree of its
 // own, which no rsync reaches. Nothing but links of this client's last backup
 // can come into being there.
-func (s *Server) link(ctx context.Context, p *peer, t *transfer) {
+func (s *Server) link(ctx context.Context, p *peer, t *transfer) error {
 	b := t.backup
 	b.mu.Lock()
 	dir, err := b.place.Links()
 	b.mu.Unlock()
 	if err != nil {
-		s.Log.Error(fmt.Sprintf("%s: %v", b.client, err))
-		return
+		return err
 	}
 	defer context.AfterFunc(ctx, func() { p.Close() })()
 	o := snapshot.AcceptOptions{Bases: t.bases, BaseTimes: t.since, Target: dir}
@@ -55,15 +54,15 @@ func (s *Server) link(ctx context.Context, p *peer, t *transfer) {
 	if t.client.may("restore") { // of a seed the client learns what it holds
 		o.Seeds = seeds(t)
 	}
-	sum, err := snapshot.Accept(ctx, o, patient{p, s.Timeout})
+	sum, err := snapshot.Accept(ctx, o, mtls.Patient{Conn: p, Limit: s.Timeout})
 	if err != nil {
 		b.mu.Lock()
 		b.place.NoLinks()
 		b.mu.Unlock()
-		s.Log.Warn(fmt.Sprintf("%s: link: %v", b.client, err))
-		return
+		return err
 	}
 	s.Log.Info(fmt.Sprintf("%s: backup %s of job %s: %d entries linked, %d wanted", b.client, b.target.Manifest.ID, b.target.Job, sum.Linked, sum.Wanted))
+	return nil
 }
 
 // Of a changed file the old content is laid ready, if it is not small, for as long
@@ -79,20 +78,4 @@ func seeds(t *transfer) snapshot.Seeds {
 		own = len(t.bases)
 	}
 	return snapshot.Seeds{Upload: t.dir, Dir: rsync.PartialDir, Least: leastSeed, Patience: seedPatience, Own: own}
-}
-
-// patient is a connection that is cut when nothing moves on it for so long.
-type patient struct {
-	net.Conn
-	limit time.Duration
-}
-
-func (c patient) Read(b []byte) (int, error) {
-	_ = c.SetReadDeadline(time.Now().Add(c.limit))
-	return c.Conn.Read(b)
-}
-
-func (c patient) Write(b []byte) (int, error) {
-	_ = c.SetWriteDeadline(time.Now().Add(c.limit))
-	return c.Conn.Write(b)
 }

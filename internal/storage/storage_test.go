@@ -130,7 +130,13 @@ func (s *site) admit(name string, lines ...string) {
 // open is the store as a client sees it.
 func (s *site) open(f mtls.Files) store.Store {
 	s.t.Helper()
-	st, err := store.Open(store.Settings{Name: "s", Path: "b1000://localhost:" + s.port, TLS: f, Helper: s.helper, Host: "web1", TempDir: s.t.TempDir()})
+	return s.openWith(f, "")
+}
+
+// openWith does so with a compression on the way.
+func (s *site) openWith(f mtls.Files, compress string) store.Store {
+	s.t.Helper()
+	st, err := store.Open(store.Settings{Name: "s", Path: "b1000://localhost:" + s.port, TLS: f, Helper: s.helper, Host: "web1", TempDir: s.t.TempDir(), Compress: compress})
 	must(s.t, err)
 	return st
 }

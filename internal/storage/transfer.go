@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -90,7 +91,7 @@ func (s *Server) tree(c *call) error {
 		return err
 	}
 	link := len(t.bases) > 0
-	return c.say(wire.Ready{Token: t.token, Resumed: used && !link, Link: link, FakeSuper: s.FakeSuper, Again: b.place.Doubtful()})
+	return c.say(wire.Ready{Token: t.token, Resumed: used && !link, Link: link, Bulk: bulky(s), FakeSuper: s.FakeSuper, Again: b.place.Doubtful()})
 }
 
 // restore makes a place to read a backup from.
@@ -132,7 +133,9 @@ func (s *Server) connect(c *call) error {
 	switch {
 	case protocol == wire.UpgradeLink && len(t.bases) == 0:
 		return &refusal{status: http.StatusConflict, text: "nothing is linked in this transfer"}
-	case protocol != wire.Upgrade && protocol != wire.UpgradeLink:
+	case protocol == wire.UpgradeBulk && (t.backup == nil || !bulky(s)):
+		return &refusal{status: http.StatusConflict, text: "this transfer takes nothing in bulk"}
+	case !slices.Contains([]string{wire.Upgrade, wire.UpgradeLink, wire.UpgradeBulk}, protocol):
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		if t.why != nil {
@@ -152,12 +155,9 @@ func (s *Server) connect(c *call) error {
 	if _, err := fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", protocol); err != nil {
 		return nil // it has gone
 	}
-	if protocol == wire.UpgradeLink {
-		s.link(t.ctx, c.peer, t)
-		return nil
-	}
-	if err := s.rsync(t.ctx, c.peer, t); err != nil {
-		s.Log.Warn(fmt.Sprintf("%s: rsync: %v", c.client.name, err))
+	serve := map[string]func(context.Context, *peer, *transfer) error{wire.Upgrade: s.rsync, wire.UpgradeBulk: s.bulk, wire.UpgradeLink: s.link}[protocol]
+	if err := serve(t.ctx, c.peer, t); err != nil {
+		s.Log.Warn(fmt.Sprintf("%s: %s: %v", c.client.name, strings.TrimPrefix(protocol, "b1000-"), err))
 		s.cutIfFull(t, err)
 	}
 	return nil
@@ -247,6 +247,14 @@ func (s *Server) endTransfers(b *backup, why error) {
 	}
 }
 
+// flushing lets the disk write what arrives, until the returned function is
+// called. A disk that fails ends the transfer.
+func (s *Server) flushing(t *transfer) (stop func()) {
+	return t.backup.place.Flushing(func(err error) {
+		s.cut(t, &refusal{status: http.StatusInsufficientStorage, text: "the server's disk fails: " + err.Error()})
+	})
+}
+
 // rsync serves one connection until its client is done.
 func (s *Server) rsync(ctx context.Context, p *peer, t *transfer) error {
 	dir, err := os.MkdirTemp(s.Dir, "rsync-")
@@ -267,9 +275,7 @@ func (s *Server) rsync(ctx context.Context, p *peer, t *transfer) error {
 		return err
 	}
 	if t.backup != nil {
-		defer t.backup.place.Flushing(func(err error) {
-			s.cut(t, &refusal{status: http.StatusInsufficientStorage, text: "the server's disk fails: " + err.Error()})
-		})()
+		defer s.flushing(t)()
 	}
 	var held []*os.File
 	if t.lock != nil {

@@ -152,6 +152,7 @@ type transfer struct {
 	token   string
 	resumed bool
 	link    bool // the server links what it has already
+	bulk    bool // it takes large files whole
 	faked   bool // its rsync keeps owners in attributes
 	again   bool // everything has to be sent
 }
@@ -167,7 +168,7 @@ func (s *served) transfer(ctx context.Context, at string, h rsync.Hooks) (*trans
 	if err := s.askWaiting(ctx, request{method: http.MethodPost, path: p, query: values}, &ready, h); err != nil {
 		return nil, err
 	}
-	return &transfer{store: s, token: ready.Token, resumed: ready.Resumed, link: ready.Link, faked: ready.FakeSuper, again: ready.Again}, nil
+	return &transfer{store: s, token: ready.Token, resumed: ready.Resumed, link: ready.Link, bulk: ready.Bulk, faked: ready.FakeSuper, again: ready.Again}, nil
 }
 
 func (t *transfer) url() string {

@@ -15,6 +15,7 @@ import (
 	"strconv"
 	"time"
 
+	"b1000/internal/bulk"
 	"b1000/internal/report"
 	"b1000/internal/rsync"
 	"b1000/internal/snapshot"
@@ -106,14 +107,14 @@ func (b *servedBackup) fill(ctx context.Context, at *transfer, t Tree) (Result, 
 
 func (b *servedBackup) copyTo(ctx context.Context, at *transfer, t Tree) (Result, error) {
 	o := at.into(t)
-	o.Delete = b.target.full() && at.resumed
-	var sent int64
+	sent := at.inBulk(ctx, t, o, func() ([]bulk.File, error) { return t.large(ctx) })
 	if b.store.Split > 1 && o.BWLimit == "" {
-		var err error
-		if sent, err = ahead(ctx, t, o, b.store.Split, b.store.TempDir); err != nil {
+		more, err := ahead(ctx, t, o, b.store.Split, b.store.TempDir)
+		if sent += more; err != nil {
 			return Result{}, err
 		}
 	}
+	o.Delete = b.target.full() && (at.resumed || sent > 0) // what has vanished since
 	done, err := choose(ctx, t, &o, b.store.TempDir)
 	if err != nil {
 		return Result{}, err

@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 
+	"b1000/internal/bulk"
 	"b1000/internal/mtls"
 	"b1000/internal/rsync"
 	"b1000/internal/snapshot"
@@ -74,9 +75,10 @@ func (b *servedBackup) linkTo(ctx context.Context, at *transfer, t Tree) (Result
 		return res, err
 	}
 	c := at.into(t)
-	c.Sources, c.FilesFrom, c.Expect = []string{"/"}, list.Name(), r.Bytes-r.LinkedBytes
+	sent := at.inBulk(ctx, t, c, func() ([]bulk.File, error) { return t.largeOf(list.Name()) })
+	c.Sources, c.FilesFrom, c.Expect = []string{"/"}, list.Name(), r.Bytes-r.LinkedBytes-sent
 	copied, err := copyFaked(ctx, c, t.Hooks, at.faked)
-	res.Sent = copied.Sent
+	res.Sent = sent + copied.Sent
 	res.Warnings = append(res.Warnings, resultOf(copied).Warnings...)
 	return res, err
 }
@@ -92,7 +94,9 @@ func (c switched) Read(b []byte) (int, error) { return c.first.Read(b) }
 // switchTo connects to the transfer by a protocol that is not rsync's.
 func (at *transfer) switchTo(ctx context.Context, protocol string) (net.Conn, error) {
 	s := at.store
-	conn, err := s.dial(ctx, "", "")
+	dialing, cancel := context.WithTimeout(ctx, connectLimit)
+	defer cancel()
+	conn, err := mtls.Dial(dialing, s.id.Client(s.host), s.address())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.address(), mtls.Explain(err))
 	}

@@ -12,7 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Disk is a file system of 64 MB on a disk that has room for 8: what is written
+// Disk is a file system of 160 MB on a disk that has room for 8: what is written
 // beyond that is taken, and lost with an error when it is flushed.
 type Disk struct {
 	Mount string
@@ -34,8 +34,8 @@ func Thin(t testing.TB) *Disk {
 	}
 	t.Cleanup(func() { Unmount(t, d.room()) })
 	for _, args := range [][]string{
-		{"truncate", "-s", "64M", image},
-		{"mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", image},
+		{"truncate", "-s", "160M", image},
+		{"mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-N", "2048", image},
 		{"mount", "-o", "loop", image, d.Mount},
 	} {
 		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
@@ -51,7 +51,7 @@ func (d *Disk) room() string { return filepath.Dir(d.Mount) + "/room" }
 // Grow makes room for all.
 func (d *Disk) Grow() {
 	d.t.Helper()
-	must(d.t, unix.Mount("", d.room(), "", unix.MS_REMOUNT, "size=128m"))
+	must(d.t, unix.Mount("", d.room(), "", unix.MS_REMOUNT, "size=256m"))
 }
 
 // Forget takes from the memory what it holds of files, so that they are read from

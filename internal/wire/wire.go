@@ -43,6 +43,10 @@ const (
 // where Ready says Link.
 const UpgradeLink = "b1000-link"
 
+// UpgradeBulk is the protocol of package bulk: before rsync the client sends whole
+// what is large and not there yet. Only where Ready says Bulk.
+const UpgradeBulk = "b1000-bulk"
+
 // Good is the trailer (RFC 9110, 6.5) that ends a stream all of which is good,
 // with the SHA-256 of what was sent. A body without it is half of a stream,
 // however it ended.
@@ -71,6 +75,7 @@ type Ready struct {
 	// Link says that the transfer takes UpgradeLink as well, once, and that the tree
 	// is empty. It was asked for by the query "link".
 	Link      bool `json:"link,omitempty"`
+	Bulk      bool `json:"bulk,omitempty"`       // the transfer takes UpgradeBulk as well
 	FakeSuper bool `json:"fake_super,omitempty"` // the server's rsync keeps owners in attributes
 	Again     bool `json:"again,omitempty"`      // what is there has to be sent again, even if it looks the same
 }

@@ -1,0 +1,298 @@
+package storage
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"b1000/internal/rsync"
+	"b1000/internal/store"
+	"b1000/internal/testdisk"
+)
+
+// bulky is a client that sends large files whole.
+func (s *site) bulky(name string, lines ...string) store.Store {
+	s.t.Helper()
+	s.admit(name, lines...)
+	return s.openWith(s.files(name, nil), "no")
+}
+
+// largeSource is a source with large files that are old enough.
+func largeSource(t *testing.T, names ...string) string {
+	t.Helper()
+	src := source(t)
+	for _, name := range names {
+		must(t, os.MkdirAll(filepath.Dir(filepath.Join(src, name)), 0o750))
+		random(t, filepath.Join(src, name), 40<<20)
+	}
+	ripen()
+	return src
+}
+
+// ripen waits until what has just changed can be sent whole.
+func ripen() { time.Sleep(2200 * time.Millisecond) }
+
+func (s *site) count(words string) int { return strings.Count(s.log.String(), words) }
+
+func TestLargeFilesComeWhole(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	st := s.bulky("web1")
+	src := largeSource(t, "a", "deep/er/b", "twice")
+	must(t, os.Link(src+"/twice", src+"/dir/again")) // rsync knows how
+	for _, c := range [][]string{
+		{"setfattr", "-n", "user.kind", "-v", "large", src + "/a"}, {"setfacl", "-m", "u:1234:r", src + "/a"},
+		{"setfacl", "-d", "-m", "u:1234:rw", src + "/deep"}, {"chown", "123:456", src + "/deep/er/b"}, {"chmod", "0604", src + "/deep/er/b"},
+	} {
+		if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	ripen()
+	b, err := st.Begin(context.Background(), target(1))
+	must(t, err)
+	defer b.Close()
+	var items []string
+	var seen []rsync.Progress
+	tree := treeOf(src)
+	tree.Verbosity = 2
+	tree.Hooks.Item = func(change, name string) { items = append(items, change+" "+name) }
+	tree.Hooks.Progress = func(p rsync.Progress) { seen = append(seen, p) }
+	r, err := b.Tree(context.Background(), tree)
+	must(t, err)
+	must(t, end(b, target(1), r))
+	const sent = 3 * 40 << 20 // and what rsync has to say
+	if r.Files != 7 || r.Bytes != 4*40<<20+9 || r.Sent < sent || r.Sent > sent+1<<20 {
+		t.Errorf("got %+v", r)
+	}
+	if s.count("2 large files came whole, 83886080 bytes") != 1 {
+		t.Error("two files should have come whole")
+	}
+	list := strings.Join(items, "\n")
+	for _, want := range []string{"<f+++++++++ src/a", "<f+++++++++ src/deep/er/b", "<f+++++++++ src/one"} {
+		if strings.Count(list, want) != 1 {
+			t.Errorf("%q is told %d times of\n%s", want, strings.Count(list, want), list)
+		}
+	}
+	if len(seen) == 0 || seen[0].Total != 80<<20 || seen[0].Percent > 99 || seen[0].Done == 0 {
+		t.Errorf("progress: %+v", seen)
+	}
+	restored(t, st, listed(t, st)[0], src)
+
+	// What is new comes whole, what has changed a little by rsync.
+	random(t, src+"/deep/new", 70<<20)
+	touchUp(t, src+"/a", 1)
+	must(t, os.Remove(src+"/twice"))
+	ripen()
+	b, err = st.Begin(context.Background(), target(2))
+	must(t, err)
+	defer b.Close()
+	r, err = b.Tree(context.Background(), treeOf(src))
+	must(t, err)
+	must(t, end(b, target(2), r))
+	if s.count("1 large files came whole, 73400320 bytes") != 1 || r.Sent < 70<<20 || r.Sent > 75<<20 {
+		t.Errorf("got %+v", r)
+	}
+	for _, e := range listed(t, st) {
+		if e.ID == target(2).Manifest.ID {
+			restored(t, st, e, src)
+		}
+	}
+}
+
+func TestWhatDoesNotBelongToTheTreeIsNotSentWhole(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	st := s.bulky("web1")
+	src := largeSource(t, "keep", "keep2", "no.tmp", "no.regex", "dir/stream", "dir/keep3")
+	b, err := st.Begin(context.Background(), target(1))
+	must(t, err)
+	defer b.Close()
+	tree := treeOf(src)
+	tree.Exclude, tree.ExcludeRegex, tree.Without = []string{"*.tmp"}, []*regexp.Regexp{regexp.MustCompile(`[.]regex$`)}, []string{src + "/dir/stream"}
+	r, err := b.Tree(context.Background(), tree)
+	must(t, err)
+	must(t, end(b, target(1), r))
+	if s.count("3 large files came whole") != 1 {
+		t.Error("three files belong to it")
+	}
+	for _, name := range []string{"no.tmp", "no.regex", "dir/stream"} {
+		dir := filepath.Dir(filepath.Join(src, name))
+		at, err := os.Stat(dir)
+		must(t, err)
+		must(t, os.Remove(filepath.Join(src, name)))
+		must(t, os.Chtimes(dir, time.Time{}, at.ModTime()))
+	}
+	restored(t, st, listed(t, st)[0], src)
+}
+
+// Where rsync is asked for something that only rsync does, nothing comes whole.
+func TestWhatOnlyRsyncCanDoIsLeftToIt(t *testing.T) {
+	t.Parallel()
+	src := largeSource(t, "a", "b")
+	for name, edit := range map[string]func(*Settings, *store.Settings, *store.Tree){
+		"compression": func(_ *Settings, c *store.Settings, _ *store.Tree) { c.Compress = "" },
+		"bandwidth":   func(_ *Settings, _ *store.Settings, r *store.Tree) { r.BWLimit = "100m" },
+		"options":     func(_ *Settings, c *store.Settings, _ *store.Tree) { c.Extra = []string{"--max-size=100M"} },
+		"nice":        func(_ *Settings, _ *store.Settings, r *store.Tree) { r.Nice = []string{"nice", "-n", "5"} },
+		"fake super":  func(s *Settings, _ *store.Settings, _ *store.Tree) { s.FakeSuper = true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			tree := treeOf(src)
+			client := store.Settings{Name: "s", Host: "web1", TempDir: t.TempDir(), Compress: "no"}
+			s := start(t, func(s *Settings) { edit(s, &client, &tree) })
+			s.admit("web1")
+			client.Path, client.TLS, client.Helper = "b1000://localhost:"+s.port, s.files("web1", nil), s.helper
+			st, err := store.Open(client)
+			must(t, err)
+			b, err := st.Begin(context.Background(), target(1))
+			must(t, err)
+			defer b.Close()
+			r, err := b.Tree(context.Background(), tree)
+			must(t, err)
+			must(t, end(b, target(1), r))
+			if s.count("came whole") != 0 {
+				t.Error("something came whole")
+			}
+			restored(t, st, listed(t, st)[0], src)
+		})
+	}
+}
+
+// One that is cut in the middle of a large file is taken up by the next.
+func TestAnUploadInBulkThatIsCutIsTakenUp(t *testing.T) {
+	t.Parallel()
+	for name, to := range map[string]store.Target{"full": target(1), "one place for ever": forEver(target(1))} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, nil)
+			st := s.bulky("web1")
+			src := largeSource(t, "a", "b", "c", "gone")
+			ctx, cancel := context.WithCancel(context.Background())
+			defer cancel()
+			b, err := st.Begin(ctx, to)
+			must(t, err)
+			tree := treeOf(src)
+			tree.Hooks.Item = func(_, name string) {
+				if name == "src/a" {
+					cancel()
+				}
+			}
+			if _, err := b.Tree(ctx, tree); err == nil {
+				t.Fatal("it was cut, and went well")
+			}
+			must(t, b.Close())
+			must(t, os.Remove(src+"/gone"))
+			must(t, whole(st, to, src))
+			if s.count("large files came whole") != 2 {
+				t.Error("both should have sent some")
+			}
+			var halves []string
+			must(t, filepath.WalkDir(s.Path, func(p string, _ os.DirEntry, err error) error {
+				if strings.HasPrefix(filepath.Base(p), rsync.PartialDir) {
+					halves = append(halves, p)
+				}
+				return err
+			}))
+			if len(halves) > 0 {
+				t.Errorf("there is %q", halves)
+			}
+			restored(t, st, listed(t, st)[0], src)
+		})
+	}
+}
+
+// A file that changes all the time is rsync's, and one that is gone is in no backup.
+func TestWhatChangesOrGoesWhileLargeFilesComeIsInNoBackup(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	st := s.bulky("web1")
+	src := largeSource(t, "a", "b", "c", "z")
+	b, err := st.Begin(context.Background(), target(1))
+	must(t, err)
+	defer b.Close()
+	tree := treeOf(src)
+	tree.Hooks.Item = func(_, name string) {
+		switch name {
+		case "src/a":
+			touchUp(t, src+"/b", 3)
+			must(t, os.Remove(src+"/z"))
+		case "src/c":
+			must(t, os.Remove(src+"/a"))
+		}
+	}
+	r, err := b.Tree(context.Background(), tree)
+	must(t, err)
+	must(t, end(b, target(1), r))
+	if s.count("2 large files came whole") != 1 {
+		t.Error("a and c should have come whole")
+	}
+	restored(t, st, listed(t, st)[0], src)
+}
+
+func TestALargeFileThatFillsTheDiskIsRemoved(t *testing.T) {
+	t.Parallel()
+	dir := small(t, "64m")
+	s := start(t, func(s *Settings) { s.Path = dir })
+	st := s.bulky("web1")
+	src := source(t)
+	must(t, whole(st, target(1), src))
+	err := whole(st, target(2), largeSource(t, "a", "b", "c"))
+	says(t, err, "the server's disk is full")
+	eventually(t, "what was cut is removed", func() bool { return len(listed(t, st)) == 1 })
+	restored(t, st, listed(t, st)[0], src)
+	must(t, whole(st, target(3), src))
+}
+
+func TestALargeFileThatBreaksTheQuotaIsCut(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	st := s.bulky("web1", "quota = 10M")
+	src := largeSource(t, "a", "b", "c")
+	says(t, whole(st, target(1), src), "quota")
+	eventually(t, "what was cut is removed", func() bool { return len(listed(t, st)) == 0 })
+}
+
+// What the disk has lost of a large file is in no backup; see lost_test.go.
+func TestALargeFileThatTheDiskHasLostIsInNoBackup(t *testing.T) {
+	t.Parallel()
+	for name, targets := range map[string][3]store.Target{
+		"full":               {target(1), target(2), target(3)},
+		"one place for ever": {forEver(target(1)), forEver(target(2)), forEver(target(3))},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			d := testdisk.Thin(t)
+			s := start(t, func(s *Settings) { s.Path = d.Mount })
+			st := s.bulky("web1")
+			src := source(t)
+			must(t, whole(st, targets[0], src)) // so that its directories are on the disk
+			random(t, src+"/a", 40<<20)
+			random(t, src+"/b", 40<<20)
+			ripen()
+			says(t, whole(st, targets[1], src), "the disk has not kept what was written")
+			d.Grow()
+			must(t, whole(st, targets[2], src))
+			d.Forget()
+			found := 0
+			for _, e := range listed(t, st) {
+				if e.State != "complete" {
+					t.Errorf("there is %+v", e)
+				}
+				if e.ID == targets[2].Manifest.ID {
+					found++
+					restored(t, st, e, src)
+				}
+			}
+			if found != 1 {
+				t.Errorf("the last is there %d times", found)
+			}
+		})
+	}
+}
