@@ -18,7 +18,7 @@ from measure import HERE, Filler, Memory, Recipe, differences, disk_usage, step
 
 DEFAULT = "b1000,rsync-aHAX-linkdest,rsync-aHAX,rsnapshot,restic,kopia,borg"
 MILLION = 1_000_000
-SERVER = "b1000-server,rsyncd,rsync-ssh,rsync-ssl"
+SERVER = "b1000-server,rsyncd,rsync-daemon,rsync-ssh,rsync-ssl"
 KINDS = {"w1": "w1", "w2": "w2", "w3": "w3", "million": "tiny"}
 
 

@@ -2,10 +2,11 @@
 """Many clients of one storage server at once: does it serve them all, how long does it take, how much
 memory does the server itself need? As root, after "make build".
 
-  clients.py [--clients 50] [--places 64] [--files 400] [--runs 3] [--bin bin]
+  clients.py [--clients 50] [--places 64] [--files 400] [--large 0] [--runs 3] [--bin bin]
 
 Each client has a certificate, a tree and a configuration of its own; in each run all of them back up at the
-same moment: the first in full, the others with one file in ten changed. --places is max_clients. Exit
+same moment: the first in full, the others with one file in ten changed. With --large each has a file of so many
+MiB too, which is sent whole (compress = no) and anew in each run. --places is max_clients. Exit
 status 1 if a client failed, or if the server took more than --limit MiB (64).
 """
 import argparse
@@ -34,7 +35,7 @@ copy_retry_min_sleep = 1
 [dest:server]
 type = active
 path = b1000://localhost:{port}
-tls_cert = {tls}/{name}.pem
+{compress}tls_cert = {tls}/{name}.pem
 tls_key = {tls}/{name}.key
 tls_ca = {tls}/ca.pem
 [report:db]
@@ -58,6 +59,7 @@ def options():
     a.add_argument("--clients", type=int, default=50)
     a.add_argument("--places", type=int, default=64, help="max_clients of the server (default %(default)s)")
     a.add_argument("--files", type=int, default=400, help="of each client, 16 KiB each (default %(default)s)")
+    a.add_argument("--large", type=int, default=0, metavar="MIB", help="of one more file of each client (default %(default)s)")
     a.add_argument("--runs", type=int, default=3)
     a.add_argument("--limit", type=float, default=64, help="MiB of the server itself (default %(default)s)")
     a.add_argument("--bin", default="bin", help="where the programs are (default %(default)s)")
@@ -82,10 +84,24 @@ def prepare(o, work, port):
         home = f"{work}/home/{n}"
         os.makedirs(f"{home}/status")
         private(f"{work}/clients/{n}", f"ssl_peer_cn = {n}\n")
-        private(f"{home}/b1000.cfg", CLIENT.format(home=home, port=port, tls=tls, name=n))
+        private(f"{home}/b1000.cfg", CLIENT.format(home=home, port=port, tls=tls, name=n, compress="compress = no\n" if o.large else ""))
         for i in range(o.files):
             write(home, i)
+        large(o, home, 0)
+    time.sleep(2.2 if o.large else 0)  # younger ones are not sent whole
     return names
+
+
+def large(o, home, run):
+    """One large file under a name of its own in each run."""
+    if not o.large:
+        return
+    if run:
+        os.remove(f"{home}/tree/large{run - 1}")
+    with open(f"{home}/tree/large{run}", "wb") as f:
+        block = os.urandom(1 << 20)
+        for _ in range(o.large):
+            f.write(block)
 
 
 def write(home, i):
@@ -114,6 +130,8 @@ def everybody(o, work, names):
 def main():
     o = options()
     o.bin = os.path.abspath(o.bin)
+    if not os.path.exists(f"{o.bin}/b1000d"):
+        sys.exit(f"clients.py: no b1000d in {o.bin}; run \"make build\" first")
     work = tempfile.mkdtemp(prefix="b1000-clients-", dir=o.dir)
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -131,10 +149,11 @@ def main():
             bad += failed
             print(f"run {run}: {o.clients} clients in {wall:.1f} s, {failed} failed; server's memory so far "
                   f"{high_water(server.pid) / 1024:.1f} MiB", flush=True)
-            time.sleep(1.1)
             for n in names:
                 for i in range(0, o.files, 10):
                     write(f"{work}/home/{n}", i)
+                large(o, f"{work}/home/{n}", run + 1)
+            time.sleep(2.2)
         peak = high_water(server.pid) / 1024
     finally:
         server.send_signal(signal.SIGTERM)
