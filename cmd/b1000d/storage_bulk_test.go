@@ -62,9 +62,6 @@ func TestTheServerIsKilledWhileLargeFilesCome(t *testing.T) {
 	if killed < 3 {
 		t.Errorf("%d of 5 were killed in the middle", killed)
 	}
-	if !strings.Contains(s.log.String(), "large files came whole") {
-		t.Error("nothing came whole")
-	}
 }
 
 // halves are the files that are not whole yet.

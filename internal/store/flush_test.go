@@ -13,7 +13,7 @@ import (
 // A disk that loses writes for a moment, in the middle of a copy, tells whoever
 // flushes first. That is not the commit, which has to hear of it all the same.
 func TestAWriteErrorThatWasToldAlreadyFailsTheCommit(t *testing.T) {
-	d := testdisk.Thin(t)
+	d := testdisk.Thin(t, "64M")
 	p := open(t, d.Mount, d.Mount)
 	b, err := p.Begin(context.Background(), target(1))
 	must(t, err)

@@ -70,7 +70,7 @@ func TestWhatADiskHasLostIsNotTakenUp(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			disk := testdisk.Thin(t)
+			disk := testdisk.Thin(t, "64M")
 			p := open(t, disk.Mount, disk.Mount)
 			src := oldFile(t)
 			b, err := p.Begin(context.Background(), test.first)

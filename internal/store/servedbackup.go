@@ -107,7 +107,10 @@ func (b *servedBackup) fill(ctx context.Context, at *transfer, t Tree) (Result, 
 
 func (b *servedBackup) copyTo(ctx context.Context, at *transfer, t Tree) (Result, error) {
 	o := at.into(t)
-	sent := at.inBulk(ctx, t, o, func() ([]bulk.File, error) { return t.large(ctx) })
+	var sent int64
+	if !at.resumed { // or most is there, and looking for large files takes longer than they do
+		sent = at.inBulk(ctx, t, o, func() ([]bulk.File, error) { return t.large(ctx) })
+	}
 	if b.store.Split > 1 && o.BWLimit == "" {
 		more, err := ahead(ctx, t, o, b.store.Split, b.store.TempDir)
 		if sent += more; err != nil {

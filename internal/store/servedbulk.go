@@ -79,9 +79,19 @@ func (at *transfer) sendBulk(ctx context.Context, t Tree, files []bulk.File, tot
 }
 
 // large finds the large files of a tree. Where rules say what belongs to it, rsync
-// names that.
+// names that: what they leave out, such as another file system, is not looked at.
 func (t Tree) large(ctx context.Context) (files []bulk.File, err error) {
-	var total int64
+	if len(t.Exclude) > 0 || len(t.Without) > 0 || len(t.ExcludeRegex) > 0 || t.OneFS {
+		names, wait := filtered(ctx, t)
+		s := bufio.NewScanner(names)
+		s.Split(splitNUL)
+		for s.Scan() {
+			if f, ok := t.largeOne(t.original(s.Text())); ok && !strings.HasSuffix(s.Text(), "/") {
+				files = append(files, f)
+			}
+		}
+		return files, errors.Join(s.Err(), wait())
+	}
 	for _, s := range t.Sources {
 		err := filepath.WalkDir(s, func(p string, d fs.DirEntry, err error) error {
 			if err != nil || !d.Type().IsRegular() {
@@ -89,7 +99,6 @@ func (t Tree) large(ctx context.Context) (files []bulk.File, err error) {
 			}
 			if f, ok := t.largeOne(p); ok {
 				files = append(files, f)
-				total += f.Size
 			}
 			return ctx.Err()
 		})
@@ -97,27 +106,7 @@ func (t Tree) large(ctx context.Context) (files []bulk.File, err error) {
 			return nil, err
 		}
 	}
-	if total >= enoughBulk && (len(t.Exclude) > 0 || len(t.Without) > 0 || len(t.ExcludeRegex) > 0 || t.OneFS) {
-		return t.belonging(ctx, files)
-	}
 	return files, nil
-}
-
-// belonging are those of some files that no rule leaves out.
-func (t Tree) belonging(ctx context.Context, files []bulk.File) (kept []bulk.File, err error) {
-	named := map[string]bulk.File{}
-	for _, f := range files {
-		named[f.Name] = f
-	}
-	names, wait := filtered(ctx, t)
-	s := bufio.NewScanner(names)
-	s.Split(splitNUL)
-	for s.Scan() {
-		if f, ok := named[s.Text()]; ok {
-			kept = append(kept, f)
-		}
-	}
-	return kept, errors.Join(s.Err(), wait())
 }
 
 func (t Tree) largeOne(p string) (bulk.File, bool) {

@@ -12,15 +12,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Disk is a file system of 160 MB on a disk that has room for 8: what is written
+// Disk is a file system on a disk that has room for 8 MiB only: what is written
 // beyond that is taken, and lost with an error when it is flushed.
 type Disk struct {
 	Mount string
 	t     testing.TB
 }
 
-// Thin mounts one for the time of the test.
-func Thin(t testing.TB) *Disk {
+// Thin mounts one of a size such as 64M for the time of the test.
+func Thin(t testing.TB, size string) *Disk {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("root is missing: needed to mount")
@@ -34,8 +34,8 @@ func Thin(t testing.TB) *Disk {
 	}
 	t.Cleanup(func() { Unmount(t, d.room()) })
 	for _, args := range [][]string{
-		{"truncate", "-s", "160M", image},
-		{"mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-N", "2048", image},
+		{"truncate", "-s", size, image},
+		{"mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", image},
 		{"mount", "-o", "loop", image, d.Mount},
 	} {
 		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
