@@ -92,7 +92,9 @@ func TestLargeFilesComeWhole(t *testing.T) {
 	b, err = st.Begin(context.Background(), target(2))
 	must(t, err)
 	defer b.Close()
-	r, err = b.Tree(context.Background(), treeOf(src))
+	quiet := treeOf(src)
+	quiet.Hooks.Item = func(_, name string) { t.Errorf("told of %s", name) }
+	r, err = b.Tree(context.Background(), quiet)
 	must(t, err)
 	must(t, end(b, target(2), r))
 	if s.count("1 large files came whole, 73400320 bytes") != 1 || r.Sent < 70<<20 || r.Sent > 75<<20 {
@@ -179,6 +181,7 @@ func TestAnUploadInBulkThatIsCutIsTakenUp(t *testing.T) {
 			b, err := st.Begin(ctx, to)
 			must(t, err)
 			tree := treeOf(src)
+			tree.Verbosity = 2
 			tree.Hooks.Item = func(_, name string) {
 				if name == "src/a" {
 					cancel()
@@ -218,6 +221,7 @@ func TestWhatChangesOrGoesWhileLargeFilesComeIsInNoBackup(t *testing.T) {
 	must(t, err)
 	defer b.Close()
 	tree := treeOf(src)
+	tree.Verbosity = 2
 	tree.Hooks.Item = func(_, name string) {
 		switch name {
 		case "src/a":

@@ -72,7 +72,7 @@ func (at *transfer) sendBulk(ctx context.Context, t Tree, files []bulk.File, tot
 		}
 	}, func(f bulk.File) {
 		p.Files++
-		if t.Hooks.Item != nil {
+		if t.Hooks.Item != nil && t.Verbosity > 1 {
 			t.Hooks.Item("<f+++++++++", f.Name)
 		}
 	})
