@@ -240,6 +240,57 @@ func TestWhatChangesOrGoesWhileLargeFilesComeIsInNoBackup(t *testing.T) {
 	restored(t, st, listed(t, st)[0], src)
 }
 
+// Directories are what they are at the client, even where all that came into them
+// has vanished before rsync looks.
+func TestDirectoriesOfLargeFilesThatVanishAreAsTheyWere(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	st := s.bulky("web1")
+	src := source(t)
+	must(t, os.MkdirAll(src+"/old/er", 0o710))
+	write(t, src+"/old/er/file", "x")
+	for _, c := range [][]string{{"setfacl", "-m", "u:1234:rx", src + "/old"}, {"setfattr", "-n", "user.kind", "-v", "old", src + "/old/er"}, {"chown", "12:34", src + "/old/er"}} {
+		if out, err := exec.Command(c[0], c[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	long := time.Unix(1600000000, 123456789)
+	must(t, os.Chtimes(src+"/old/er", long, long))
+	must(t, os.Chtimes(src+"/old", long, long))
+	must(t, whole(st, target(1), src))
+	must(t, os.MkdirAll(src+"/new/er", 0o705))
+	random(t, src+"/old/er/large", 40<<20)
+	random(t, src+"/new/er/large", 40<<20)
+	ripen()
+	for _, dir := range []string{"/old/er", "/old", "/new/er", "/new"} {
+		must(t, os.Chtimes(src+dir, long, long))
+	}
+	b, err := st.Begin(context.Background(), target(2))
+	must(t, err)
+	defer b.Close()
+	tree := treeOf(src)
+	tree.Verbosity = 2
+	tree.Hooks.Item = func(_, name string) {
+		if strings.HasSuffix(name, "/large") {
+			must(t, os.Remove(filepath.Join(filepath.Dir(src), name)))
+			must(t, os.Chtimes(filepath.Dir(filepath.Join(filepath.Dir(src), name)), long, long))
+		}
+	}
+	r, err := b.Tree(context.Background(), tree)
+	must(t, err)
+	must(t, end(b, target(2), r))
+	if s.count("2 large files came whole") != 1 || !strings.Contains(strings.Join(r.Warnings, " "), "vanished") {
+		t.Errorf("got %+v", r)
+	}
+	to := filepath.Join(t.TempDir(), "to")
+	l := listed(t, st)
+	_, err = st.Restore(context.Background(), l[len(l)-1], store.Restore{To: to})
+	must(t, err)
+	if out, err := exec.Command("rsync", "-aHAXnic", "--numeric-ids", src+"/", to+"/src/").CombinedOutput(); err != nil || len(out) > 0 {
+		t.Errorf("they differ: %v\n%s", err, out)
+	}
+}
+
 func TestALargeFileThatFillsTheDiskIsRemoved(t *testing.T) {
 	t.Parallel()
 	dir := small(t, "64m")
