@@ -13,6 +13,7 @@
 package bulk
 
 import (
+	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -29,8 +30,11 @@ type offer struct {
 	Mode fs.FileMode `json:"mode"` // permissions only
 	UID  uint32      `json:"uid"`
 	GID  uint32      `json:"gid"`
-	Time time.Time   `json:"time"` // of modification
+	Sec  int64       `json:"sec"` // of modification
+	Nsec int64       `json:"nsec"`
 }
+
+func (o offer) time() time.Time { return time.Unix(o.Sec, o.Nsec) }
 
 // answer is the receiver's to a list: which are wanted, in the list's order, and
 // afterwards how many are stored.
@@ -55,6 +59,9 @@ const (
 	mostOffered = 256
 	// mostText bounds a list: its names may be of 4 KiB.
 	mostText = mostOffered * 8 << 10
+	// Names are those that the kernel takes, and not deeper than this: each directory
+	// is entered from the top.
+	longestName, longestPart, deepest = 4095, 255, 100
 )
 
 var errFrame = errors.New("bulk: the other end sends what it should not")
@@ -75,9 +82,13 @@ func readText(r io.Reader, v any) error {
 	if err != nil {
 		return err
 	}
-	text := make([]byte, n)
-	if _, err := io.ReadFull(r, text); err != nil {
+	var all bytes.Buffer // it grows as it comes
+	if _, err := io.CopyN(&all, r, int64(n)); err != nil {
 		return broken(err)
+	}
+	text := all.Bytes()
+	if bytes.Count(text, []byte{'{'}) > mostOffered { // names are in base64
+		return fmt.Errorf("%w: a list of more than %d", errFrame, mostOffered)
 	}
 	if err := json.Unmarshal(text, v); err != nil {
 		return fmt.Errorf("%w: %w", errFrame, err)

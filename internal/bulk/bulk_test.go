@@ -3,6 +3,7 @@ package bulk
 import (
 	"bytes"
 	"crypto/rand"
+	"encoding/base64"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -216,6 +217,18 @@ func TestAFileThatChangesIsNotStored(t *testing.T) {
 	}
 }
 
+// What is very deep is left to rsync: each file there would take long.
+func TestWhatIsVeryDeepIsNotWanted(t *testing.T) {
+	t.Parallel()
+	_, list := files(t, map[string]int{strings.Repeat("d/", deepest) + "in": 5, strings.Repeat("d/", deepest+1) + "out": 5})
+	to := t.TempDir()
+	_, stored, err := carry(t, list, to, nil)
+	must(t, err)
+	if _, err := os.Lstat(filepath.Join(to, list[1].Name)); err != nil || stored.Files != 1 {
+		t.Errorf("stored %+v: %v", stored, err)
+	}
+}
+
 func TestAFileThatGoesIsNotStored(t *testing.T) {
 	t.Parallel()
 	dir, list := files(t, map[string]int{"d/goes": 3 << 20, "goes later": 3 << 20, "stays": 3 << 20})
@@ -337,6 +350,10 @@ func TestAReceiverTakesNothingBad(t *testing.T) {
 		"setuid":                 {offered(`[{"name":"YWJj","size":4,"mode":%d}]`, 0o755|fs.ModeSetuid)},
 		"a size below nothing":   {offered(`[{"name":"YWJj","size":-4,"mode":420}]`)},
 		"too many":               {offered("[%s]", strings.Repeat(`{"name":"YWJj","size":4,"mode":420},`, mostOffered)+`{"name":"YWJj"}`)},
+		"a name that is longer":  {offered(`[{"name":"%s","size":4,"mode":420}]`, base64.StdEncoding.EncodeToString([]byte(strings.Repeat("a/", 2048)+"a")))},
+		"a part that is longer":  {offered(`[{"name":"%s","size":4,"mode":420}]`, base64.StdEncoding.EncodeToString([]byte(strings.Repeat("a", 256))))},
+		"a time that is none":    {offered(`[{"name":"YWJj","size":4,"mode":420,"nsec":-1}]`)},
+		"empty ones":             {offered("[%s{}]", strings.Repeat("{},", 300000))},
 		"an end in the list":     {ok[:9]},
 		"another end":            {ok, framed(1, 2, 3, 4), framed(), framed(1)},
 		"an end before content":  {ok},

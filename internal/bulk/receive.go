@@ -86,8 +86,8 @@ func (r *receiver) some(offers []offer) error {
 func (o offer) check() error {
 	name := string(o.Name)
 	parts := strings.Split(name, "/")
-	bad := slices.ContainsFunc(parts, func(p string) bool { return p == "" || p == "." || p == ".." })
-	if bad || strings.Contains(name, "\x00") || o.Size < 0 || o.Mode != o.Mode.Perm() {
+	bad := slices.ContainsFunc(parts, func(p string) bool { return p == "" || p == "." || p == ".." || len(p) > longestPart })
+	if bad || len(name) > longestName || o.Nsec < 0 || o.Nsec >= int64(time.Second) || strings.Contains(name, "\x00") || o.Size < 0 || o.Mode != o.Mode.Perm() {
 		return fmt.Errorf("%w: a file %q of %d bytes with mode %v", errFrame, name, o.Size, o.Mode)
 	}
 	return nil
@@ -99,6 +99,9 @@ func (r *receiver) half(name string) string {
 }
 
 func (r *receiver) wants(name string) bool {
+	if strings.Count(name, "/") > deepest {
+		return false
+	}
 	for _, there := range []string{name, r.half(name)} {
 		if _, err := r.place.Root.Lstat(there); !errors.Is(err, fs.ErrNotExist) {
 			return false
@@ -149,6 +152,9 @@ func (r *receiver) enter(dir string) (leave func(), err error) {
 		}
 		made = append(made, there)
 	}
+	if there == dir && there != "." { // what it is in changes
+		there = path.Dir(dir)
+	}
 	info, err := root.Stat(there)
 	if err == nil {
 		err = root.MkdirAll(dir, 0o700)
@@ -180,7 +186,7 @@ func (r *receiver) finish(f *os.File, half string, o offer) error {
 	if err := f.Close(); err != nil { // a network file system may say only now that it is full
 		return err
 	}
-	if err := r.place.Root.Chtimes(half, time.Time{}, o.Time); err != nil {
+	if err := r.place.Root.Chtimes(half, time.Time{}, o.time()); err != nil {
 		return err
 	}
 	return r.place.Root.Rename(half, string(o.Name))

@@ -66,7 +66,7 @@ func (s *sender) some(files []File) error {
 			continue
 		}
 		st := info.Sys().(*syscall.Stat_t)
-		offers = append(offers, offer{Name: []byte(f.Name), Size: info.Size(), Mode: info.Mode(), UID: st.Uid, GID: st.Gid, Time: info.ModTime()})
+		offers = append(offers, offer{Name: []byte(f.Name), Size: info.Size(), Mode: info.Mode(), UID: st.Uid, GID: st.Gid, Sec: st.Mtim.Sec, Nsec: st.Mtim.Nsec})
 		of = append(of, f)
 	}
 	if len(offers) == 0 {
@@ -133,7 +133,7 @@ func (s *sender) content(path string, o offer) (size int64, sum uint64, err erro
 	}
 	defer f.Close()
 	before, err := f.Stat()
-	if err != nil || !Fits(before) || before.Size() != o.Size || !before.ModTime().Equal(o.Time) {
+	if err != nil || !Fits(before) || before.Size() != o.Size || !before.ModTime().Equal(o.time()) {
 		return 0, 0, &localError{errors.Join(err, errChanged)}
 	}
 	digest := xxhash.New()

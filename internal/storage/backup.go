@@ -201,10 +201,15 @@ func (b *backup) finish() error {
 // drop lets go of a backup, and cuts what fills it. It stays as an incomplete
 // one.
 func (s *Server) drop(b *backup, why error) {
-	s.endTransfers(b, why)
+	s.release(b, why)
 	s.mu.Lock()
 	delete(s.backups, b.token)
 	s.mu.Unlock()
+}
+
+// release does so, and the backup is still known here.
+func (s *Server) release(b *backup, why error) {
+	s.endTransfers(b, why)
 	b.mu.Lock()
 	closed := b.closed
 	b.over, b.closed = true, true
@@ -222,13 +227,10 @@ func (s *Server) drop(b *backup, why error) {
 // stays: there is no other copy.
 func (s *Server) discard(c *client, b *backup, why error) {
 	dir := b.place.Dir()
-	s.drop(b, context.Canceled)
 	b.mu.Lock()
-	b.discarded = why
+	b.discarded = why // its client can be told, until it has been idle for a day
 	b.mu.Unlock()
-	s.mu.Lock()
-	s.backups[b.token] = b // so that its client can be told; until it has been idle for a day
-	s.mu.Unlock()
+	s.release(b, context.Canceled)
 	st, err := s.open(c)
 	if err != nil || b.target.Day == "" {
 		return

@@ -111,19 +111,19 @@ func TestWhatDoesNotBelongToTheTreeIsNotSentWhole(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)
 	st := s.bulky("web1")
-	src := largeSource(t, "keep", "keep2", "no.tmp", "no.regex", "dir/stream", "dir/keep3")
+	src := largeSource(t, "keep", "keep2", "no.tmp", "dir/stream", "dir/keep3")
 	b, err := st.Begin(context.Background(), target(1))
 	must(t, err)
 	defer b.Close()
 	tree := treeOf(src)
-	tree.Exclude, tree.ExcludeRegex, tree.Without = []string{"*.tmp"}, []*regexp.Regexp{regexp.MustCompile(`[.]regex$`)}, []string{src + "/dir/stream"}
+	tree.Exclude, tree.Without = []string{"*.tmp"}, []string{src + "/dir/stream"}
 	r, err := b.Tree(context.Background(), tree)
 	must(t, err)
 	must(t, end(b, target(1), r))
 	if s.count("3 large files came whole") != 1 {
 		t.Error("three files belong to it")
 	}
-	for _, name := range []string{"no.tmp", "no.regex", "dir/stream"} {
+	for _, name := range []string{"no.tmp", "dir/stream"} {
 		dir := filepath.Dir(filepath.Join(src, name))
 		at, err := os.Stat(dir)
 		must(t, err)
@@ -142,7 +142,10 @@ func TestWhatOnlyRsyncCanDoIsLeftToIt(t *testing.T) {
 		"bandwidth":   func(_ *Settings, _ *store.Settings, r *store.Tree) { r.BWLimit = "100m" },
 		"options":     func(_ *Settings, c *store.Settings, _ *store.Tree) { c.Extra = []string{"--max-size=100M"} },
 		"nice":        func(_ *Settings, _ *store.Settings, r *store.Tree) { r.Nice = []string{"nice", "-n", "5"} },
-		"fake super":  func(s *Settings, _ *store.Settings, _ *store.Tree) { s.FakeSuper = true },
+		"regular expressions": func(_ *Settings, _ *store.Settings, r *store.Tree) {
+			r.ExcludeRegex = []*regexp.Regexp{regexp.MustCompile("none such")}
+		},
+		"fake super": func(s *Settings, _ *store.Settings, _ *store.Tree) { s.FakeSuper = true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -170,7 +173,7 @@ func TestWhatOnlyRsyncCanDoIsLeftToIt(t *testing.T) {
 // One that is cut in the middle of a large file is taken up by the next.
 func TestAnUploadInBulkThatIsCutIsTakenUp(t *testing.T) {
 	t.Parallel()
-	for name, to := range map[string]store.Target{"full": target(1), "one place for ever": forEver(target(1))} {
+	for name, to := range map[string]store.Target{"full": target(1)} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := start(t, nil)
@@ -288,6 +291,80 @@ func TestDirectoriesOfLargeFilesThatVanishAreAsTheyWere(t *testing.T) {
 	must(t, err)
 	if out, err := exec.Command("rsync", "-aHAXnic", "--numeric-ids", src+"/", to+"/src/").CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("they differ: %v\n%s", err, out)
+	}
+}
+
+// So is one with a half or an old content of another file beside.
+func TestADirectoryWithASeedIsAsItWas(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	st := s.bulky("web1")
+	src := source(t)
+	must(t, os.MkdirAll(src+"/old", 0o755))
+	random(t, src+"/old/z", 400<<10)
+	long := time.Unix(1600000000, 123456789)
+	must(t, os.Chtimes(src+"/old", long, long))
+	must(t, whole(st, target(1), src))
+	random(t, src+"/old/z", 400<<10)
+	random(t, src+"/old/y", 70<<20)
+	ripen()
+	must(t, os.Chtimes(src+"/old", long, long))
+	b, err := st.Begin(context.Background(), target(2))
+	must(t, err)
+	defer b.Close()
+	tree := treeOf(src)
+	tree.Verbosity = 2
+	tree.Hooks.Item = func(_, name string) {
+		if strings.HasSuffix(name, "/y") {
+			must(t, os.Remove(src+"/old/y"))
+			must(t, os.Remove(src+"/old/z"))
+			must(t, os.Chtimes(src+"/old", long, long))
+		}
+	}
+	r, err := b.Tree(context.Background(), tree)
+	must(t, err)
+	must(t, end(b, target(2), r))
+	l := listed(t, st)
+	info, err := os.Stat(filepath.Join(s.Path, "web1", l[len(l)-1].Dir, "src/old"))
+	must(t, err)
+	if s.count("1 large files came whole") != 1 || info.Mode().Perm() != 0o755 || !info.ModTime().Equal(long) {
+		t.Errorf("got %v of %v", info.Mode(), info.ModTime())
+	}
+}
+
+// A source in another one: each file has the name of the source that it is of.
+func TestALargeFileOfOneSourceInAnother(t *testing.T) {
+	t.Parallel()
+	src := source(t)
+	must(t, os.MkdirAll(src+"/db", 0o755))
+	random(t, src+"/db/x", 70<<20)
+	ripen()
+	for name, leave := range map[string]func(*store.Tree){
+		"all of it":     func(*store.Tree) {},
+		"the outer not": func(tree *store.Tree) { tree.Exclude = []string{"/src/db/"} },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := start(t, nil)
+			st := s.bulky("web1")
+			for n := 1; n <= 2; n++ {
+				b, err := st.Begin(context.Background(), target(n))
+				must(t, err)
+				defer b.Close()
+				tree := treeOf(src, src+"/db")
+				leave(&tree)
+				r, err := b.Tree(context.Background(), tree)
+				must(t, err)
+				must(t, end(b, target(n), r))
+			}
+			for _, e := range listed(t, st) {
+				at := filepath.Join(s.Path, "web1", e.Dir)
+				same(t, src+"/db", at+"/db")
+				if _, err := os.Lstat(at + "/src/db"); (err == nil) != (name == "all of it") {
+					t.Errorf("src/db: %v", err)
+				}
+			}
+		})
 	}
 }
 

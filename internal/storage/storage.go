@@ -41,6 +41,7 @@ type Settings struct {
 	Transfers int           // served at once; 0 32
 	Handshake time.Duration // for TLS, and again for the first byte; 0 20 seconds
 	Idle      time.Duration // a connection on which nothing is asked; 0 2 minutes
+	Unused    time.Duration // how long a transfer keeps its place without a connection; 0 a minute
 	Patience  time.Duration // how long a client waits for a place before it is told to ask again; 0 15 seconds
 	Timeout   time.Duration // a transfer without a byte for so long is cut; 0 10 minutes
 
@@ -106,6 +107,7 @@ func New(ctx context.Context, s Settings) (*Server, error) {
 	s.Handshake = cmp.Or(s.Handshake, 20*time.Second)
 	s.Idle = cmp.Or(s.Idle, 2*time.Minute)
 	s.Patience = cmp.Or(s.Patience, roomLimit)
+	s.Unused = cmp.Or(s.Unused, time.Minute)
 	s.Timeout = cmp.Or(s.Timeout, 10*time.Minute)
 	if s.Now == nil {
 		s.Now = time.Now

@@ -36,6 +36,8 @@ type transfer struct {
 	ctx    context.Context // of its rsyncs
 	cancel context.CancelCauseFunc
 
+	unused time.Duration // see Settings
+
 	mu    sync.Mutex
 	conns int
 	idle  *time.Timer
@@ -43,9 +45,6 @@ type transfer struct {
 	why   error          // it was cut
 	gone  sync.WaitGroup // its rsyncs
 }
-
-// unused is how long a transfer keeps its place without a connection.
-const unused = time.Minute
 
 // place makes a transfer, as soon as there is room.
 func (s *Server) place(ctx context.Context, c *client, t *transfer) error {
@@ -58,7 +57,8 @@ func (s *Server) place(ctx context.Context, c *client, t *transfer) error {
 	t.done = func() { held(); free() }
 	t.token, t.client = rand.Text(), c
 	t.ctx, t.cancel = context.WithCancelCause(s.ctx)
-	t.idle = time.AfterFunc(unused, func() { s.finish(t, errors.New("nobody has connected for a while")) })
+	t.unused = s.Unused
+	t.idle = time.AfterFunc(t.unused, func() { s.finish(t, errors.New("nobody has connected for a while")) })
 	s.mu.Lock()
 	s.transfers[t.token] = t
 	s.mu.Unlock()
@@ -123,7 +123,7 @@ func (s *Server) transfer(c *call) (*transfer, error) {
 }
 
 // connect hands a connection to rsync. Without an Upgrade it tells whether there
-// was any trouble.
+// was any trouble, and the place is kept for another minute.
 func (s *Server) connect(c *call) error {
 	t, err := s.transfer(c)
 	if err != nil {
@@ -140,6 +140,9 @@ func (s *Server) connect(c *call) error {
 		defer t.mu.Unlock()
 		if t.why != nil {
 			return &refusal{status: http.StatusConflict, text: t.why.Error()}
+		}
+		if t.conns == 0 && !t.over { // who asks will connect
+			t.idle.Reset(t.unused)
 		}
 		return c.say(struct{}{})
 	}
@@ -180,7 +183,7 @@ func (t *transfer) leave() {
 	defer t.mu.Unlock()
 	t.gone.Done()
 	if t.conns--; t.conns == 0 && !t.over {
-		t.idle.Reset(unused)
+		t.idle.Reset(t.unused)
 	}
 }
 
@@ -222,7 +225,7 @@ func (s *Server) finish(t *transfer, why error) {
 	if why == nil {
 		s.forget(t)
 	} else { // its client may ask why
-		time.AfterFunc(unused, func() { s.forget(t) })
+		time.AfterFunc(t.unused, func() { s.forget(t) })
 	}
 }
 

@@ -2,11 +2,8 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"time"
-
-	"golang.org/x/sys/unix"
 
 	"b1000/internal/rsync"
 	"b1000/internal/snapshot"
@@ -109,7 +106,9 @@ func (b *localBackup) NoLinks() {
 	}
 }
 
-// join makes the tree of links the backup, with what was written to Dir.
+// join makes the tree of links the one that is committed, with what was written to
+// Dir. It keeps the name of a tree that was put aside until it gets its last one:
+// whatever happens before, nobody who takes the backup up writes into the links.
 func (b *localBackup) join(ctx context.Context) error {
 	if b.links == "" {
 		return nil
@@ -121,34 +120,9 @@ func (b *localBackup) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// At each moment the name of the tree stands for one: what a crash leaves is
-	// taken up by the next run.
-	if err := exchange(b.links, b.tree, b.nextAside()); err != nil {
-		unlock(lock)
-		return err
-	}
 	unlock(b.lock)
-	b.lock = lock
-	b.NoLinks() // what is there now is the rest of what was uploaded
-	return nil
-}
-
-// exchange gives two directories each other's name, by way of a third where the
-// file system cannot do it at once.
-func exchange(one, other, spare string) error {
-	err := unix.Renameat2(unix.AT_FDCWD, one, unix.AT_FDCWD, other, unix.RENAME_EXCHANGE)
-	switch err {
-	case nil:
-		return nil
-	case unix.EINVAL, unix.ENOSYS, unix.EOPNOTSUPP:
-	default:
-		return fmt.Errorf("exchange %s and %s: %w", one, other, err)
-	}
-	for _, step := range [][2]string{{other, spare}, {one, other}, {spare, one}} {
-		if err := os.Rename(step[0], step[1]); err != nil {
-			return err
-		}
-	}
+	b.aside = append(b.aside, b.tree) // the rest of what was uploaded
+	b.tree, b.lock, b.links = b.links, lock, ""
 	return nil
 }
 

@@ -192,6 +192,28 @@ func (t *transfer) options() rsync.Options {
 	return o
 }
 
+// keepEvery is how often a server is told that its transfer is still wanted: it
+// ends one that nobody has connected to for a minute.
+const keepEvery = 20 * time.Second
+
+// keep tells the server so, until the returned function is called.
+func (t *transfer) keep(ctx context.Context) (stop func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		tick := time.NewTicker(keepEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C: // where it cannot be told, the copy will say so
+				_ = t.store.ask(ctx, request{method: http.MethodGet, path: wire.Transfer + t.token}, nil)
+			}
+		}
+	}()
+	return cancel
+}
+
 // over gives the place back.
 func (t *transfer) over(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)

@@ -107,9 +107,15 @@ func (b *servedBackup) fill(ctx context.Context, at *transfer, t Tree) (Result, 
 
 func (b *servedBackup) copyTo(ctx context.Context, at *transfer, t Tree) (Result, error) {
 	o := at.into(t)
+	kept := at.keep(ctx)
+	defer kept()
+	// Where most is there, looking for large files takes longer than they do; and
+	// rsync has to remove what vanishes after it was sent.
+	clears := b.target.full() && len(t.ExcludeRegex) == 0
 	var sent int64
-	if !at.resumed { // or most is there, and looking for large files takes longer than they do
-		sent = at.inBulk(ctx, t, o, func() ([]bulk.File, error) { return t.large(ctx) })
+	var tried bool
+	if clears && !at.resumed {
+		sent, tried = at.inBulk(ctx, t, o, func() ([]bulk.File, error) { return t.large(ctx) })
 	}
 	if b.store.Split > 1 && o.BWLimit == "" {
 		more, err := ahead(ctx, t, o, b.store.Split, b.store.TempDir)
@@ -117,13 +123,14 @@ func (b *servedBackup) copyTo(ctx context.Context, at *transfer, t Tree) (Result
 			return Result{}, err
 		}
 	}
-	o.Delete = b.target.full() && (at.resumed || sent > 0) // what has vanished since
+	o.Delete = b.target.full() && (at.resumed || tried)
 	done, err := choose(ctx, t, &o, b.store.TempDir)
 	if err != nil {
 		return Result{}, err
 	}
 	defer done()
 	o.Delete = o.Delete && o.FilesFrom == "" // a list has no "all the rest"
+	kept()
 	r, err := copyFaked(ctx, o, t.Hooks, at.faked)
 	res := resultOf(r)
 	res.Sent = sent + r.Sent

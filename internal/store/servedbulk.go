@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"time"
@@ -30,10 +31,10 @@ const bulkIdle = 5 * time.Minute
 // inBulk sends what is large and new before the rsync with the options o, to which
 // everything else is left: what changes meanwhile, what the server has of it, and
 // what went wrong here. Where o asks of rsync what cannot be had here, nothing is
-// sent. It returns the bytes sent.
-func (at *transfer) inBulk(ctx context.Context, t Tree, o rsync.Options, find func() ([]bulk.File, error)) int64 {
+// sent. It returns the bytes sent, and whether anything was to be.
+func (at *transfer) inBulk(ctx context.Context, t Tree, o rsync.Options, find func() ([]bulk.File, error)) (sent int64, tried bool) {
 	if !at.bulk || at.again || o.Compress != "no" || o.BWLimit != "" || len(o.Nice) > 0 || len(at.store.Extra) > 0 {
-		return 0
+		return 0, false
 	}
 	files, err := find()
 	var total int64
@@ -41,13 +42,13 @@ func (at *transfer) inBulk(ctx context.Context, t Tree, o rsync.Options, find fu
 		total += f.Size
 	}
 	if err != nil || total < enoughBulk {
-		return 0
+		return 0, false
 	}
 	sum, err := at.sendBulk(ctx, t, files, total)
 	if err != nil && ctx.Err() == nil && t.Hooks.Line != nil {
 		t.Hooks.Line("large files are left to rsync: " + err.Error())
 	}
-	return sum.Bytes
+	return sum.Bytes, true
 }
 
 func (at *transfer) sendBulk(ctx context.Context, t Tree, files []bulk.File, total int64) (bulk.Sum, error) {
@@ -86,7 +87,7 @@ func (t Tree) large(ctx context.Context) (files []bulk.File, err error) {
 		s := bufio.NewScanner(names)
 		s.Split(splitNUL)
 		for s.Scan() {
-			if f, ok := t.largeOne(t.original(s.Text())); ok && !strings.HasSuffix(s.Text(), "/") {
+			if f, ok := largeOne(t.original(s.Text()), s.Text()); ok {
 				files = append(files, f)
 			}
 		}
@@ -97,7 +98,7 @@ func (t Tree) large(ctx context.Context) (files []bulk.File, err error) {
 			if err != nil || !d.Type().IsRegular() {
 				return ctx.Err() // rsync says what cannot be read
 			}
-			if f, ok := t.largeOne(p); ok {
+			if f, ok := largeOne(p, path.Join(t.nameIn(s), strings.TrimPrefix(p, s))); ok {
 				files = append(files, f)
 			}
 			return ctx.Err()
@@ -109,17 +110,18 @@ func (t Tree) large(ctx context.Context) (files []bulk.File, err error) {
 	return files, nil
 }
 
-func (t Tree) largeOne(p string) (bulk.File, bool) {
+// largeOne is the file p, which has that name in the backup, if it is large.
+func largeOne(p, name string) (bulk.File, bool) {
 	info, err := os.Lstat(p)
 	if err != nil || info.Size() < largeFile || !bulk.Fits(info) {
 		return bulk.File{}, false
 	}
-	name, ok := t.stored(p)
-	return bulk.File{Path: p, Name: name, Size: info.Size()}, ok
+	return bulk.File{Path: p, Name: name, Size: info.Size()}, true
 }
 
-// largeOf finds the large ones of the files that a list for rsync names.
-func (t Tree) largeOf(list string) (files []bulk.File, err error) {
+// largeOf finds the large ones of the files that a list for rsync names: where they
+// are, "/./" where that is marked, and what they are called (see anchored).
+func largeOf(list string) (files []bulk.File, err error) {
 	f, err := os.Open(list)
 	if err != nil {
 		return nil, err
@@ -128,7 +130,11 @@ func (t Tree) largeOf(list string) (files []bulk.File, err error) {
 	s := bufio.NewScanner(f)
 	s.Split(splitNUL)
 	for s.Scan() {
-		if one, ok := t.largeOne("/" + strings.Replace(s.Text(), "/./", "/", 1)); ok {
+		where, name, marked := strings.Cut("/"+s.Text(), "/./")
+		if !marked {
+			where, name = "", s.Text()
+		}
+		if one, ok := largeOne(where+"/"+name, name); ok {
 			files = append(files, one)
 		}
 	}

@@ -75,7 +75,7 @@ func (b *servedBackup) linkTo(ctx context.Context, at *transfer, t Tree) (Result
 		return res, err
 	}
 	c := at.into(t)
-	sent := at.inBulk(ctx, t, c, func() ([]bulk.File, error) { return t.largeOf(list.Name()) })
+	sent, _ := at.inBulk(ctx, t, c, func() ([]bulk.File, error) { return largeOf(list.Name()) })
 	c.Sources, c.FilesFrom, c.Expect = []string{"/"}, list.Name(), r.Bytes-r.LinkedBytes-sent
 	copied, err := copyFaked(ctx, c, t.Hooks, at.faked)
 	res.Sent = sent + copied.Sent
