@@ -55,6 +55,13 @@ func TestACableThatIsPulled(t *testing.T) {
 	s.until("the daemon again", func() bool {
 		return exec.Command("rsync", "--contimeout=1", "rsync://10.213.77.2:8873/").Run() == nil
 	})
+	// The old receiver may notice later than the next has ended, and leave an empty
+	// directory for halves.
+	children := fmt.Sprint(daemon.Process.Pid)
+	s.until("the old receiver's end", func() bool {
+		_ = exec.Command("pkill", "-P", children).Run()
+		return exec.Command("pgrep", "-P", children).Run() != nil
+	})
 	s.config(job(""))
 	s.b1000(0, "-c")
 	s.good("atm", 1)
