@@ -21,7 +21,7 @@ RATIOS = (
 # is the same; the daemon encrypts nothing.
 SERVER = "b1000-server"
 SERVER_RATIOS = (
-    ("w1", "unchanged", "rsync-daemon", 3), ("w1", "unchanged", "rsyncd", 2), ("w2", "first", "rsync-ssh", 1.5), ("w2", "first", "rsync-ssl", 1.7),
+    ("w1", "unchanged", "rsync-daemon", 3), ("w1", "unchanged", "rsyncd", 3), ("w2", "first", "rsync-ssh", 1.5), ("w2", "first", "rsync-ssl", 1.7),
     ("w2", "first", "rsyncd", 0.6),
 )
 ON_DISK = ("first", "restore")

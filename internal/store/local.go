@@ -77,6 +77,13 @@ func (s *local) Begin(ctx context.Context, t Target) (Backup, error) {
 	if b.lock, err = lockDir(b.tree); err != nil {
 		return nil, err
 	}
+	if b.tried && joined(list, t) {
+		if err := b.putAside(); err != nil {
+			b.Close()
+			return nil, err
+		}
+		b.tried = false
+	}
 	if b.disk, err = os.Open(b.tree); err != nil {
 		b.Close()
 		return nil, err

@@ -218,10 +218,11 @@ func (b *localBackup) Commit(ctx context.Context, m report.Manifest) (string, er
 	if err := b.loss(); err != nil {
 		return "", err
 	}
-	if err := b.join(ctx); err != nil {
+	tree, err := b.merge(ctx)
+	if err != nil {
 		return "", err
 	}
-	if err := b.tidy(m); err != nil {
+	if err := b.tidy(tree, m); err != nil {
 		return "", err
 	}
 	if err := b.flush(); err != nil {
@@ -235,6 +236,9 @@ func (b *localBackup) Commit(ctx context.Context, m report.Manifest) (string, er
 		return b.tree, nil
 	}
 	if err := b.writeManifest(m); err != nil {
+		return "", err
+	}
+	if err := b.join(); err != nil {
 		return "", err
 	}
 	final := filepath.Join(b.folder, b.target.Base)

@@ -164,8 +164,8 @@ func keepTimes(tree *os.Root, dir string) (restore func()) {
 }
 
 // tidy takes out of the tree what is no part of the backup.
-func (b *localBackup) tidy(m report.Manifest) error {
-	tree, err := os.OpenRoot(b.tree)
+func (b *localBackup) tidy(dir string, m report.Manifest) error {
+	tree, err := os.OpenRoot(dir)
 	if err != nil {
 		return err
 	}

@@ -2,9 +2,14 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"slices"
 	"time"
 
+	"golang.org/x/sys/unix"
+
+	"b1000/internal/report"
 	"b1000/internal/rsync"
 	"b1000/internal/snapshot"
 )
@@ -106,23 +111,62 @@ func (b *localBackup) NoLinks() {
 	}
 }
 
-// join makes the tree of links the one that is committed, with what was written to
-// Dir. It keeps the name of a tree that was put aside until it gets its last one:
-// whatever happens before, nobody who takes the backup up writes into the links.
-func (b *localBackup) join(ctx context.Context) error {
+// merge moves what was written to Dir to the tree of links, if there is one, and
+// returns the tree that is the backup.
+func (b *localBackup) merge(ctx context.Context) (string, error) {
+	if b.links == "" {
+		return b.tree, nil
+	}
+	return b.links, snapshot.Merge(ctx, snapshot.MergeOptions{Upload: b.tree, Target: b.links, Leave: rsync.PartialDir})
+}
+
+// join gives the tree of links the name of the backup's. From then on it must not be
+// written into: the manifest says complete by now, which whoever begins anew sees
+// (joined).
+func (b *localBackup) join() error {
 	if b.links == "" {
 		return nil
-	}
-	if err := snapshot.Merge(ctx, snapshot.MergeOptions{Upload: b.tree, Target: b.links, Leave: rsync.PartialDir}); err != nil {
-		return err
 	}
 	lock, err := lockDir(b.links)
 	if err != nil {
 		return err
 	}
+	// At each moment the name of the tree stands for one: what a crash leaves is
+	// taken up by the next run.
+	if err := exchange(b.links, b.tree, b.nextAside()); err != nil {
+		unlock(lock)
+		return err
+	}
 	unlock(b.lock)
-	b.aside = append(b.aside, b.tree) // the rest of what was uploaded
-	b.tree, b.lock, b.links = b.links, lock, ""
+	b.lock = lock
+	b.NoLinks() // what is there now is the rest of what was uploaded
+	return nil
+}
+
+// joined reports whether the unfinished tree of t may be one of links: its run ended
+// between the manifest and its last name.
+func joined(list []Entry, t Target) bool {
+	return slices.ContainsFunc(list, func(e Entry) bool {
+		return t.full() && e.Job == t.Job && e.Day == t.Day && e.Base == t.Base && e.Manifest != nil && e.Manifest.State == report.Complete
+	})
+}
+
+// exchange gives two directories each other's name, by way of a third where the
+// file system cannot do it at once.
+func exchange(one, other, spare string) error {
+	err := unix.Renameat2(unix.AT_FDCWD, one, unix.AT_FDCWD, other, unix.RENAME_EXCHANGE)
+	switch err {
+	case nil:
+		return nil
+	case unix.EINVAL, unix.ENOSYS, unix.EOPNOTSUPP:
+	default:
+		return fmt.Errorf("exchange %s and %s: %w", one, other, err)
+	}
+	for _, step := range [][2]string{{other, spare}, {one, other}, {spare, one}} {
+		if err := os.Rename(step[0], step[1]); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
