@@ -8,6 +8,7 @@ import (
 	"hash/maphash"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -85,6 +86,7 @@ type acceptor struct {
 	queues []chan []byte
 	free   chan []byte
 	busy   sync.WaitGroup
+	queued atomic.Int64 // frames that are not done
 
 	refused sync.Once
 }
@@ -92,7 +94,7 @@ type acceptor struct {
 // open checks the options and opens the trees.
 func (a *acceptor) open(ctx context.Context, opt AcceptOptions) error {
 	if opt.Workers <= 0 {
-		opt.Workers = 2
+		opt.Workers = 4
 	}
 	r := &run{ctx: ctx, target: -1, root: unix.Geteuid() == 0, opt: Options{
 		Bases: opt.Bases, BaseTimes: opt.BaseTimes, Target: opt.Target, Stored: opt.Stored, Workers: opt.Workers,
@@ -137,7 +139,7 @@ func (a *acceptor) serve() error {
 	if err := a.welcome(); err != nil {
 		return err
 	}
-	a.free = make(chan []byte, 4*a.opt.Workers)
+	a.free = make(chan []byte, 2*a.opt.Workers)
 	for range cap(a.free) {
 		a.free <- nil
 	}
@@ -200,6 +202,7 @@ func (a *acceptor) receive() error {
 		switch kind {
 		case frameDir, frameGroup, frameDrop:
 			a.busy.Add(1)
+			a.queued.Add(1)
 			a.queues[a.chooser(kind, b)] <- append(b, kind) // room for it is where the sum was
 			continue
 		case frameWait:

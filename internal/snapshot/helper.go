@@ -28,7 +28,7 @@ func (h *helper) work(queue chan []byte) {
 		if why := h.failure(); why != nil { // or it would wait for answers
 			a.refuse(why)
 		}
-		if len(queue) == 0 {
+		if a.queued.Add(-1) == 0 { // else whoever comes last does it
 			if err := a.frames.flush(); err != nil {
 				h.fail(fmt.Errorf("answer: %w", err))
 			}
@@ -67,18 +67,35 @@ func (h *helper) open(p string) (*dir, error) {
 	return d, nil
 }
 
-// make700 is descend that makes what is missing.
+// make700 opens a directory below fd for reading, and makes what is missing.
 func make700(fd int, p string) (int, error) {
-	return descend(fd, p, func(at int, name string) error {
+	if at, err := openBeneath(fd, p, openDir); err == nil {
+		return at, nil
+	}
+	where, last := cut(p)
+	up, err := descend(fd, where, func(at int, name string) error {
 		var st unix.Statx_t
 		if statAt(at, cname(name), &st) == nil {
 			return nil
 		}
-		if err := unix.Mkdirat(at, name, 0o700); err != nil && err != unix.EEXIST {
-			return err
-		}
-		return nil
+		return mkdir700(at, name)
 	})
+	if err != nil {
+		return -1, err
+	}
+	defer unix.Close(up)
+	if err := mkdir700(up, last); err != nil {
+		return -1, err
+	}
+	return openAt(up, cname(last), openDir)
+}
+
+// mkdir700 makes a directory, unless it is there.
+func mkdir700(at int, name string) error {
+	if err := unix.Mkdirat(at, name, 0o700); err != nil && err != unix.EEXIST {
+		return err
+	}
+	return nil
 }
 
 // dir takes a part of a directory.
@@ -125,7 +142,7 @@ func (h *helper) subs(d *dir, b *body) error {
 		if b.bad {
 			break
 		}
-		if err := unix.Mkdirat(d.dst, name, 0o700); err != nil && err != unix.EEXIST {
+		if err := mkdir700(d.dst, name); err != nil {
 			return fmt.Errorf("make directory %q: %w", name, err)
 		}
 	}
@@ -185,13 +202,7 @@ func (h *helper) self(d *dir, b *body, flags byte) error {
 	if h.take(&t); inodeOf(&h.sa) == h.targetID {
 		return errInside
 	}
-	full, err := openAt(d.dst, cname("."), openDir)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(full)
-	err = h.stampStored(full, &t.st, t.attrs, flags&partPlain == 0)
-	if err != nil {
+	if err := h.stampStored(d.dst, &t.st, t.attrs, flags&partPlain == 0); err != nil {
 		return fmt.Errorf("set attributes of a directory: %w", err)
 	}
 	return nil
@@ -226,18 +237,13 @@ func (h *helper) inPlace(p string, do func(at int) error) error {
 	return keepTime(at, do)
 }
 
-// keepTime does something in a directory and leaves its mtime as it was.
+// keepTime does something in an open directory and leaves its mtime as it was.
 func keepTime(at int, do func(at int) error) error {
-	full, err := openAt(at, cname("."), openDir)
-	if err != nil {
-		return err
-	}
-	defer unix.Close(full)
 	var st unix.Statx_t
-	if err := statFD(full, &st); err != nil {
+	if err := statFD(at, &st); err != nil {
 		return err
 	}
-	return errors.Join(do(at), setTime(full, st.Mtime))
+	return errors.Join(do(at), setTime(at, st.Mtime))
 }
 
 // group takes a file of several names: all of them are linked to one file of a

@@ -106,16 +106,13 @@ func (k *worker) openPlace(d *dir, src string, flags int) (err error) {
 	return err
 }
 
-// descend opens a relative path below fd, one element at a time, so that its
-// length does not matter and no link is followed. before, if not nil, is
-// called ahead of each element. What is there already is opened by one call, where
-// the kernel has it (Linux 5.6) and lets us.
+// descend opens a relative path below fd to pass through it, one element at a
+// time, so that its length does not matter and no link is followed. before, if not
+// nil, is called ahead of each element. What is there already is opened by one
+// call, where the kernel has it (Linux 5.6) and lets us.
 func descend(fd int, rel string, before func(fd int, name string) error) (int, error) {
-	if strings.Contains(rel, "/") {
-		at, err := unix.Openat2(fd, rel, &unix.OpenHow{Flags: openPath | unix.O_NOFOLLOW, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS})
-		if err == nil {
-			return at, nil
-		}
+	if at, err := openBeneath(fd, rel, openPath|unix.O_NOFOLLOW); err == nil {
+		return at, nil
 	}
 	at, err := openAt(fd, cname("."), openPath)
 	for name := range strings.SplitSeq(rel, "/") {
@@ -133,6 +130,14 @@ func descend(fd int, rel string, before func(fd int, name string) error) (int, e
 		at = next
 	}
 	return at, err
+}
+
+// openBeneath opens a relative path below fd by one call, and follows no link.
+func openBeneath(fd int, rel string, flags int) (int, error) {
+	if rel == "" {
+		return openAt(fd, cname("."), flags)
+	}
+	return unix.Openat2(fd, rel, &unix.OpenHow{Flags: uint64(flags), Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS})
 }
 
 // parents gives the directories above the includes (Name "usr/local/bin":

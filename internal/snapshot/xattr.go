@@ -14,6 +14,7 @@ import (
 const (
 	listMax  = 64 << 10 // XATTR_LIST_MAX
 	valueMax = 64 << 10 // XATTR_SIZE_MAX
+	usualMax = 256      // most need no more, and for more the kernel has to find pages each time
 )
 
 var (
@@ -74,6 +75,14 @@ func hasListAt(fd int) bool {
 // list returns the attribute names of name below fd, each followed by a NUL.
 // A file system without attributes has none.
 func (a *attrs) list(fd int, name, buf []byte) ([]byte, error) {
+	list, err := a.listInto(fd, name, buf[:usualMax])
+	if err == unix.ERANGE {
+		return a.listInto(fd, name, buf)
+	}
+	return list, err
+}
+
+func (a *attrs) listInto(fd int, name, buf []byte) ([]byte, error) {
 	var n uintptr
 	e := unix.ENOSYS
 	if a.modern {
@@ -95,6 +104,14 @@ func (a *attrs) list(fd int, name, buf []byte) ([]byte, error) {
 
 // get returns the value of one attribute of name below fd.
 func (a *attrs) get(fd int, name, attr, buf []byte) ([]byte, error) {
+	value, err := a.getInto(fd, name, attr, buf[:usualMax])
+	if err == unix.ERANGE {
+		return a.getInto(fd, name, attr, buf)
+	}
+	return value, err
+}
+
+func (a *attrs) getInto(fd int, name, attr, buf []byte) ([]byte, error) {
 	a.path = procName(a.path, fd, name)
 	n, _, e := unix.Syscall6(unix.SYS_LGETXATTR, uintptr(unsafe.Pointer(&a.path[0])), uintptr(unsafe.Pointer(&attr[0])),
 		uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0)
