@@ -27,9 +27,9 @@ import (
 // A nil Bare remembers nothing.
 type Bare struct {
 	path string
-	kind byte      // which attributes are preserved
-	key  [16]byte  // so that nobody can make a file whose digest is another one's
-	late time.Time // a ctime after it may be given again to another change
+	kind byte     // which attributes are preserved
+	key  [16]byte // so that nobody can make a file whose digest is another one's
+	late int64    // a ctime from this second on may be given again to another change
 
 	old   []uint64 // digests by bucket, their first bits
 	first []uint32 // of each bucket, in old
@@ -41,10 +41,11 @@ type Bare struct {
 }
 
 const (
-	bareMagic   = "b1000bare1"
+	bareMagic   = "b1000bare2"
 	headSize    = len(bareMagic) + 1 + 16
 	buckets     = 1 << 16
 	bucketShift = 64 - 16
+	together    = 5 // 1<<together inodes in a row share a bucket
 )
 
 // bareSlack is how old a ctime has to be: those of file systems with small inodes
@@ -55,7 +56,7 @@ const bareSlack = 2 * time.Second
 // not there, is of other options or cannot be read is an empty one. Close it with
 // Save or Forget.
 func OpenBare(path string, acls, xattrs bool) (*Bare, error) {
-	b := &Bare{path: path, kind: 1, late: time.Now().Add(-bareSlack)}
+	b := &Bare{path: path, kind: 1, late: time.Now().Add(-bareSlack).Unix()}
 	for i, set := range []bool{acls, xattrs, os.Geteuid() == 0} {
 		if set {
 			b.kind |= 2 << i
@@ -135,22 +136,26 @@ func digests(f *os.File) func(func(uint64) bool) {
 	}
 }
 
-// digest is what a file is remembered by.
+// digest is what a file is remembered by. Its first bits are of the neighbourhood
+// of the inode: files of one directory, which are asked for one after the other,
+// have inodes near each other as a rule, and are found in one place of the memory.
 func (b *Bare) digest(st *unix.Statx_t) uint64 {
 	var text [len(b.key) + 32]byte
 	copy(text[:], b.key[:])
 	id := inodeOf(st)
 	binary.LittleEndian.PutUint64(text[16:], id.dev)
+	binary.LittleEndian.PutUint64(text[24:], id.ino>>together)
+	near := xxhash.Sum64(text[:32])
 	binary.LittleEndian.PutUint64(text[24:], id.ino)
 	binary.LittleEndian.PutUint64(text[32:], uint64(st.Ctime.Sec))
 	binary.LittleEndian.PutUint64(text[40:], uint64(st.Ctime.Nsec))
-	return xxhash.Sum64(text[:])
+	return near>>bucketShift<<bucketShift | xxhash.Sum64(text[:])>>(64-bucketShift)
 }
 
 // find tells whether a file is known to have no attributes, and the digest to
 // note that with; 0 where it must not be noted.
 func (b *Bare) find(st *unix.Statx_t) (known bool, digest uint64) {
-	if st.Ctime.Sec <= 0 || !time.Unix(st.Ctime.Sec, int64(st.Ctime.Nsec)).Before(b.late) {
+	if st.Ctime.Sec <= 0 || st.Ctime.Sec >= b.late {
 		return false, 0
 	}
 	digest = b.digest(st)

@@ -10,7 +10,7 @@ import (
 func (b *Bare) Known() int { return len(b.old) }
 
 // Fresh lets files be remembered that have changed a moment ago.
-func (b *Bare) Fresh() { b.late = time.Now().Add(time.Minute) }
+func (b *Bare) Fresh() { b.late = time.Now().Add(time.Minute).Unix() }
 
 // TrustFileSystem has the file system of a directory taken for one whose ctime
 // tells of every change.
