@@ -54,14 +54,8 @@ func stamp(a *attrs, src, dst int, st *unix.Statx_t) error {
 // clears set-id bits, an ACL changes the mode's group bits, and everything
 // changes times but the last call.
 func stampWith(dst int, st *unix.Statx_t, attributes func() error) error {
-	var now unix.Statx_t
-	if err := statFD(dst, &now); err != nil {
+	if err := unix.Fchown(dst, int(st.Uid), int(st.Gid)); err != nil {
 		return err
-	}
-	if now.Uid != st.Uid || now.Gid != st.Gid {
-		if err := unix.Fchown(dst, int(st.Uid), int(st.Gid)); err != nil {
-			return err
-		}
 	}
 	if err := unix.Fchmod(dst, uint32(st.Mode)&0o7777); err != nil {
 		return err

@@ -12,7 +12,6 @@ import (
 	"b1000/internal/mtls"
 	"b1000/internal/rsync"
 	"b1000/internal/snapshot"
-	"b1000/internal/store"
 )
 
 // bulky reports whether large files may come whole before rsync. Where owners are
@@ -27,7 +26,7 @@ func (s *Server) bulk(ctx context.Context, p *peer, t *transfer) error {
 	}
 	defer root.Close()
 	defer context.AfterFunc(ctx, func() { p.Close() })()
-	defer s.flushing(t, store.FlushCopied)()
+	defer s.flushing(t)()
 	p.ReadMuch()
 	sum, err := bulk.Receive(mtls.Patient{Conn: p, Limit: s.Timeout}, bulk.Place{Root: root, Half: rsync.PartialDir, Made: snapshot.Unstamped})
 	if sum.Files > 0 {

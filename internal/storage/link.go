@@ -47,7 +47,6 @@ func (s *Server) link(ctx context.Context, p *peer, t *transfer) error {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { p.Close() })()
-	defer s.flushing(t, store.FlushLinked)()
 	o := snapshot.AcceptOptions{Bases: t.bases, BaseTimes: t.since, Target: dir}
 	if s.FakeSuper {
 		o.Stored = snapshot.Munged // see module.config

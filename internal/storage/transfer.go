@@ -250,10 +250,10 @@ func (s *Server) endTransfers(b *backup, why error) {
 	}
 }
 
-// flushing lets the disk write what arrives, that often, until the returned function
-// is called. A disk that fails ends the transfer.
-func (s *Server) flushing(t *transfer, every time.Duration) (stop func()) {
-	return t.backup.place.Flushing(every, func(err error) {
+// flushing lets the disk write what arrives, until the returned function is
+// called. A disk that fails ends the transfer.
+func (s *Server) flushing(t *transfer) (stop func()) {
+	return t.backup.place.Flushing(func(err error) {
 		s.cut(t, &refusal{status: http.StatusInsufficientStorage, text: "the server's disk fails: " + err.Error()})
 	})
 }
@@ -278,7 +278,7 @@ func (s *Server) rsync(ctx context.Context, p *peer, t *transfer) error {
 		return err
 	}
 	if t.backup != nil {
-		defer s.flushing(t, store.FlushCopied)()
+		defer s.flushing(t)()
 	}
 	var held []*os.File
 	if t.lock != nil {

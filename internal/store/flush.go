@@ -19,21 +19,17 @@ import (
 // can't go on, and nothing is taken from what is there of it.
 var ErrLost = errors.New("the disk has not kept what was written")
 
-// How often what is copied is sent on its way to the disk, and what is linked: that
-// is much less, and sooner done.
-const (
-	FlushCopied = time.Second
-	FlushLinked = time.Second / 2
-)
+// flushEvery is how often what is copied is sent on its way to the disk.
+const flushEvery = time.Second
 
 // flushed holds a *sync.Mutex for each file system that was flushed, by its
 // device number: many who fill the same one need no more than one flush at once.
 var flushed sync.Map
 
-// Flushing lets the disk write that often while the backup is filled, so that little
-// is left to wait for before the commit. The returned function ends it, and waits for
+// Flushing lets the disk write while the backup is filled, so that little is left
+// to wait for before the commit. The returned function ends it, and waits for
 // that. Where the disk fails lost is called, once, with an ErrLost.
-func (b *localBackup) Flushing(every time.Duration, lost func(error)) (stop func()) {
+func (b *localBackup) Flushing(lost func(error)) (stop func()) {
 	var at unix.Stat_t
 	if unix.Fstat(int(b.disk.Fd()), &at) != nil {
 		return func() {} // whoever fills it will say so
@@ -43,7 +39,7 @@ func (b *localBackup) Flushing(every time.Duration, lost func(error)) (stop func
 	quit, ended := make(chan struct{}), make(chan struct{})
 	go func() {
 		defer close(ended)
-		tick := time.NewTicker(every)
+		tick := time.NewTicker(flushEvery)
 		defer tick.Stop()
 		for {
 			select {
@@ -68,7 +64,7 @@ func (b *localBackup) Flushing(every time.Duration, lost func(error)) (stop func
 // flushing does so for what is done with the returned context, which it ends.
 func (b *localBackup) flushing(ctx context.Context) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	ended := b.Flushing(FlushCopied, cancel)
+	ended := b.Flushing(cancel)
 	return ctx, func() { ended(); cancel(nil) }
 }
 

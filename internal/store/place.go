@@ -30,9 +30,9 @@ type Place interface {
 	Afresh() error
 	// Lock is held as long as anything has the file.
 	Lock() *os.File
-	// Flushing lets the disk write meanwhile, that often, and calls lost where that has
-	// kept not everything: there is nothing that could be committed any more.
-	Flushing(every time.Duration, lost func(error)) (stop func())
+	// Flushing lets the disk write meanwhile, and calls lost where that has kept not
+	// everything: there is nothing that could be committed any more.
+	Flushing(lost func(error)) (stop func())
 	// Doubtful reports whether what is there has to be written again, even if it
 	// looks the same.
 	Doubtful() bool
