@@ -150,11 +150,16 @@ func (a *acceptor) serve() error {
 		h := &helper{worker: a.newWorker(), acceptor: a}
 		all.Go(func() { h.work(q) })
 	}
+	over := make(chan struct{})
+	var late sync.WaitGroup
+	late.Go(func() { a.sendLate(over) })
 	err := a.receive()
 	for _, q := range a.queues {
 		close(q)
 	}
 	all.Wait()
+	close(over)
+	late.Wait()
 	if failed := a.failure(); failed != nil { // it says more than the connection that it ended
 		return failed
 	}
@@ -162,6 +167,28 @@ func (a *acceptor) serve() error {
 		return err
 	}
 	return errors.Join(a.frames.send(frameDone, nil), a.frames.flush())
+}
+
+// send lets the answers go that there are so far.
+func (a *acceptor) send() {
+	if err := a.frames.flush(); err != nil {
+		a.fail(fmt.Errorf("answer: %w", err))
+	}
+}
+
+// sendLate does so while one helper takes long, for a seed: the other side goes on
+// only when it has had answers to most of what it has said.
+func (a *acceptor) sendLate(over <-chan struct{}) {
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-over:
+			return
+		case <-tick.C:
+			a.send()
+		}
+	}
 }
 
 // welcome exchanges the greetings.

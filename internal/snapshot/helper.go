@@ -28,10 +28,8 @@ func (h *helper) work(queue chan []byte) {
 		if why := h.failure(); why != nil { // or it would wait for answers
 			a.refuse(why)
 		}
-		if a.queued.Add(-1) == 0 { // else whoever comes last does it
-			if err := a.frames.flush(); err != nil {
-				h.fail(fmt.Errorf("answer: %w", err))
-			}
+		if a.queued.Add(-1) == 0 { // else whoever comes last does it, or sendLate
+			a.send()
 		}
 		a.free <- b[:0]
 		a.busy.Done()
@@ -69,8 +67,9 @@ func (h *helper) open(p string) (*dir, error) {
 
 // make700 opens a directory below fd for reading, and makes what is missing.
 func make700(fd int, p string) (int, error) {
-	if at, err := openBeneath(fd, p, openDir); err == nil {
-		return at, nil
+	at, err := openBeneath(fd, p, openDir)
+	if err == nil || p == "" {
+		return at, err
 	}
 	where, last := cut(p)
 	up, err := descend(fd, where, func(at int, name string) error {
