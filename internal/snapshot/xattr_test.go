@@ -1,8 +1,10 @@
 package snapshot
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
@@ -14,6 +16,14 @@ func TestAttrs(t *testing.T) {
 	acl := []byte{2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 5, 0, 0, 0, 4, 0, 4, 0, 255, 255, 255, 255,
 		16, 0, 4, 0, 255, 255, 255, 255, 32, 0, 4, 0, 255, 255, 255, 255} // user::rw- user:5:r-- group::r-- mask::r-- other::r--
 	type set map[string]string
+	value := func(n int, end string) string { return strings.Repeat("v", n-1) + end }
+	many := func(n int) set { // their list is longer than the usual
+		s := set{}
+		for i := range n {
+			s[fmt.Sprintf("user.attribute-%02d", i)] = "1"
+		}
+		return s
+	}
 	withACL := set{"system.posix_acl_access": string(acl)}
 	tests := []struct {
 		name               string
@@ -31,6 +41,11 @@ func TestAttrs(t *testing.T) {
 		{"same ACL", withACL, withACL, true, true, true},
 		{"ACL only in the source", withACL, set{}, false, false, true},
 		{"ACL only in the base", set{}, withACL, false, false, true},
+		{"value of just the usual length", set{"user.a": value(usualMax, "x")}, set{"user.a": value(usualMax, "x")}, true, true, true},
+		{"value above it", set{"user.a": value(usualMax+1, "x")}, set{"user.a": value(usualMax+1, "x")}, true, true, true},
+		{"long value with another end", set{"user.a": value(2000, "x")}, set{"user.a": value(2000, "y")}, false, true, false},
+		{"many names", many(40), many(40), true, true, true},
+		{"many names and one more", many(40), many(41), false, true, false},
 	}
 	dir := t.TempDir()
 	fdA, fdB := sub(t, dir, "a"), sub(t, dir, "b")
