@@ -69,7 +69,7 @@ func (f *faked) read(fd int, name []byte, raw *unix.Statx_t) error {
 	if raw.Mode&unix.S_IFMT != unix.S_IFREG {
 		return errUnsure
 	}
-	list, err := f.attrs.list(fd, name, f.attrs.listA)
+	list, err := f.attrs.list(fd, name, &f.attrs.listA)
 	if err != nil {
 		return err
 	}
@@ -81,7 +81,7 @@ func (f *faked) read(fd int, name []byte, raw *unix.Statx_t) error {
 	}
 	slices.SortFunc(f.names, func(a, b storedName) int { return bytes.Compare(a.of, b.of) })
 	for _, n := range f.names {
-		v, err := f.attrs.get(fd, name, n.at, f.attrs.value)
+		v, err := f.attrs.get(fd, name, n.at)
 		if err != nil {
 			return err
 		}
@@ -125,7 +125,7 @@ func (f *faked) take(fd int, name, attr []byte) error {
 		f.names = append(f.names, storedName{attr, of})
 		return nil
 	}
-	v, err := f.attrs.get(fd, name, attr, f.attrs.value)
+	v, err := f.attrs.get(fd, name, attr)
 	if err != nil || len(v) == 0 {
 		return errors.Join(err, errUnsure)
 	}

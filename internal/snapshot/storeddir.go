@@ -96,7 +96,7 @@ func (f *faked) setAttrs(dst int, attributes []byte, mode uint16) error {
 		}
 		return nil
 	})
-	list, err := f.attrs.list(dst, cname("."), f.attrs.listA)
+	list, err := f.attrs.list(dst, cname("."), &f.attrs.listA)
 	if err != nil {
 		return err
 	}

@@ -28,7 +28,7 @@ type worker struct {
 
 func (r *run) newWorker() *worker {
 	return &worker{
-		run: r, buf: make([]byte, 256<<10),
+		run:   r,
 		attrs: newAttrs(r.opt.ACLs, r.opt.XAttrs, r.root, r.modern), faked: newFaked(r.opt.Stored, r.modern), bare: bareNotes{Bare: r.opt.Bare},
 		la: make([]byte, unix.PathMax), lb: make([]byte, unix.PathMax),
 	}
@@ -102,6 +102,7 @@ func (k *worker) handOff(d *dir) bool {
 // directories among them.
 func (k *worker) read(d *dir) (subs []byte) {
 	before := k.n.Files
+	atLeast(&k.buf, 256<<10)
 	for !k.stopped() {
 		n, err := readDir(d.src, k.buf)
 		if err == unix.ENOENT { // removed while it is read

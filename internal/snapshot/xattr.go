@@ -31,7 +31,7 @@ type attrs struct {
 	modern       bool // the kernel has listxattrat (6.13)
 
 	path         []byte
-	listA, listB []byte
+	listA, listB []byte   // they and value grow when something longer comes
 	names        [][]byte // of listA
 	value        []byte
 	valA, valB   []byte // what read has written
@@ -41,8 +41,7 @@ func newAttrs(acls, xattrs, root, modern bool) *attrs {
 	a := &attrs{acls: acls, xattrs: xattrs, root: root, modern: modern}
 	if a.wanted() {
 		a.path = make([]byte, 0, 512)
-		a.listA, a.listB = make([]byte, listMax), make([]byte, listMax)
-		a.value = make([]byte, valueMax)
+		a.listA, a.listB, a.value = make([]byte, usualMax), make([]byte, usualMax), make([]byte, usualMax)
 	}
 	return a
 }
@@ -67,19 +66,26 @@ func (a *attrs) kept(name []byte) bool {
 // hasListAt tells whether the kernel knows listxattrat. A sandbox may answer
 // anything for a call that it does not know, so only a plain success counts.
 func hasListAt(fd int) bool {
-	a := attrs{modern: true}
-	_, err := a.list(fd, cname("."), make([]byte, listMax))
+	a := attrs{modern: true, listA: make([]byte, usualMax)}
+	_, err := a.list(fd, cname("."), &a.listA)
 	return err == nil
 }
 
-// list returns the attribute names of name below fd, each followed by a NUL.
-// A file system without attributes has none.
-func (a *attrs) list(fd int, name, buf []byte) ([]byte, error) {
-	list, err := a.listInto(fd, name, buf[:usualMax])
+// list returns the attribute names of name below fd, each followed by a NUL, in
+// buf. A file system without attributes has none.
+func (a *attrs) list(fd int, name []byte, buf *[]byte) ([]byte, error) {
+	list, err := a.listInto(fd, name, (*buf)[:usualMax])
 	if err == unix.ERANGE {
-		return a.listInto(fd, name, buf)
+		atLeast(buf, listMax)
+		return a.listInto(fd, name, *buf)
 	}
 	return list, err
+}
+
+func atLeast(buf *[]byte, size int) {
+	if len(*buf) < size {
+		*buf = make([]byte, size)
+	}
 }
 
 func (a *attrs) listInto(fd int, name, buf []byte) ([]byte, error) {
@@ -102,11 +108,12 @@ func (a *attrs) listInto(fd int, name, buf []byte) ([]byte, error) {
 	return buf[:n], nil
 }
 
-// get returns the value of one attribute of name below fd.
-func (a *attrs) get(fd int, name, attr, buf []byte) ([]byte, error) {
-	value, err := a.getInto(fd, name, attr, buf[:usualMax])
+// get returns the value of one attribute of name below fd, until the next call.
+func (a *attrs) get(fd int, name, attr []byte) ([]byte, error) {
+	value, err := a.getInto(fd, name, attr, a.value[:usualMax])
 	if err == unix.ERANGE {
-		return a.getInto(fd, name, attr, buf)
+		atLeast(&a.value, valueMax)
+		return a.getInto(fd, name, attr, a.value)
 	}
 	return value, err
 }
@@ -128,7 +135,7 @@ func (a *attrs) read(fd int, name, buf []byte) ([]byte, error) {
 	if !a.wanted() {
 		return buf, nil
 	}
-	list, err := a.list(fd, name, a.listA)
+	list, err := a.list(fd, name, &a.listA)
 	if err != nil || len(list) == 0 {
 		return buf, err
 	}
@@ -140,7 +147,7 @@ func (a *attrs) read(fd int, name, buf []byte) ([]byte, error) {
 	}
 	slices.SortFunc(a.names, bytes.Compare)
 	for _, attr := range a.names {
-		v, err := a.get(fd, name, attr, a.value)
+		v, err := a.get(fd, name, attr)
 		if err != nil {
 			return buf, err
 		}
@@ -232,7 +239,7 @@ func (a *attrs) set(to int, want []byte) error {
 	if !a.wanted() {
 		return nil
 	}
-	lb, err := a.list(to, cname("."), a.listB)
+	lb, err := a.list(to, cname("."), &a.listB)
 	if err != nil {
 		return err
 	}
