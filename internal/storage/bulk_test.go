@@ -54,18 +54,14 @@ func TestLargeFilesComeWhole(t *testing.T) {
 		}
 	}
 	ripen()
-	b, err := st.Begin(context.Background(), target(1))
-	must(t, err)
-	defer b.Close()
 	var items []string
 	var seen []rsync.Progress
 	tree := treeOf(src)
 	tree.Verbosity = 2
 	tree.Hooks.Item = func(change, name string) { items = append(items, change+" "+name) }
 	tree.Hooks.Progress = func(p rsync.Progress) { seen = append(seen, p) }
-	r, err := b.Tree(context.Background(), tree)
+	r, err := made(st, target(1), tree)
 	must(t, err)
-	must(t, end(b, target(1), r))
 	const sent = 3 * 40 << 20 // and what rsync has to say
 	if r.Files != 7 || r.Bytes != 4*40<<20+9 || r.Sent < sent || r.Sent > sent+1<<20 {
 		t.Errorf("got %+v", r)
@@ -89,14 +85,10 @@ func TestLargeFilesComeWhole(t *testing.T) {
 	touchUp(t, src+"/a", 1)
 	must(t, os.Remove(src+"/twice"))
 	ripen()
-	b, err = st.Begin(context.Background(), target(2))
-	must(t, err)
-	defer b.Close()
 	quiet := treeOf(src)
 	quiet.Hooks.Item = func(_, name string) { t.Errorf("told of %s", name) }
-	r, err = b.Tree(context.Background(), quiet)
+	r, err = made(st, target(2), quiet)
 	must(t, err)
-	must(t, end(b, target(2), r))
 	if s.count("1 large files came whole, 73400320 bytes") != 1 || r.Sent < 70<<20 || r.Sent > 75<<20 {
 		t.Errorf("got %+v", r)
 	}
@@ -112,14 +104,10 @@ func TestWhatDoesNotBelongToTheTreeIsNotSentWhole(t *testing.T) {
 	s := start(t, nil)
 	st := s.bulky("web1")
 	src := largeSource(t, "keep", "keep2", "no.tmp", "dir/stream", "dir/keep3")
-	b, err := st.Begin(context.Background(), target(1))
-	must(t, err)
-	defer b.Close()
 	tree := treeOf(src)
 	tree.Exclude, tree.Without = []string{"*.tmp"}, []string{src + "/dir/stream"}
-	r, err := b.Tree(context.Background(), tree)
+	_, err := made(st, target(1), tree)
 	must(t, err)
-	must(t, end(b, target(1), r))
 	if s.count("3 large files came whole") != 1 {
 		t.Error("three files belong to it")
 	}
@@ -156,12 +144,8 @@ func TestWhatOnlyRsyncCanDoIsLeftToIt(t *testing.T) {
 			client.Path, client.TLS, client.Helper = "b1000://localhost:"+s.port, s.files("web1", nil), s.helper
 			st, err := store.Open(client)
 			must(t, err)
-			b, err := st.Begin(context.Background(), target(1))
+			_, err = made(st, target(1), tree)
 			must(t, err)
-			defer b.Close()
-			r, err := b.Tree(context.Background(), tree)
-			must(t, err)
-			must(t, end(b, target(1), r))
 			if s.count("came whole") != 0 {
 				t.Error("something came whole")
 			}
@@ -220,9 +204,6 @@ func TestWhatChangesOrGoesWhileLargeFilesComeIsInNoBackup(t *testing.T) {
 	s := start(t, nil)
 	st := s.bulky("web1")
 	src := largeSource(t, "a", "b", "c", "z")
-	b, err := st.Begin(context.Background(), target(1))
-	must(t, err)
-	defer b.Close()
 	tree := treeOf(src)
 	tree.Verbosity = 2
 	tree.Hooks.Item = func(_, name string) {
@@ -234,9 +215,8 @@ func TestWhatChangesOrGoesWhileLargeFilesComeIsInNoBackup(t *testing.T) {
 			must(t, os.Remove(src+"/a"))
 		}
 	}
-	r, err := b.Tree(context.Background(), tree)
+	_, err := made(st, target(1), tree)
 	must(t, err)
-	must(t, end(b, target(1), r))
 	if s.count("2 large files came whole") != 1 {
 		t.Error("a and c should have come whole")
 	}
@@ -268,9 +248,6 @@ func TestDirectoriesOfLargeFilesThatVanishAreAsTheyWere(t *testing.T) {
 	for _, dir := range []string{"/old/er", "/old", "/new/er", "/new"} {
 		must(t, os.Chtimes(src+dir, long, long))
 	}
-	b, err := st.Begin(context.Background(), target(2))
-	must(t, err)
-	defer b.Close()
 	tree := treeOf(src)
 	tree.Verbosity = 2
 	tree.Hooks.Item = func(_, name string) {
@@ -279,9 +256,8 @@ func TestDirectoriesOfLargeFilesThatVanishAreAsTheyWere(t *testing.T) {
 			must(t, os.Chtimes(filepath.Dir(filepath.Join(filepath.Dir(src), name)), long, long))
 		}
 	}
-	r, err := b.Tree(context.Background(), tree)
+	r, err := made(st, target(2), tree)
 	must(t, err)
-	must(t, end(b, target(2), r))
 	if s.count("2 large files came whole") != 1 || !strings.Contains(strings.Join(r.Warnings, " "), "vanished") {
 		t.Errorf("got %+v", r)
 	}
@@ -309,9 +285,6 @@ func TestADirectoryWithASeedIsAsItWas(t *testing.T) {
 	random(t, src+"/old/y", 70<<20)
 	ripen()
 	must(t, os.Chtimes(src+"/old", long, long))
-	b, err := st.Begin(context.Background(), target(2))
-	must(t, err)
-	defer b.Close()
 	tree := treeOf(src)
 	tree.Verbosity = 2
 	tree.Hooks.Item = func(_, name string) {
@@ -321,9 +294,8 @@ func TestADirectoryWithASeedIsAsItWas(t *testing.T) {
 			must(t, os.Chtimes(src+"/old", long, long))
 		}
 	}
-	r, err := b.Tree(context.Background(), tree)
+	_, err := made(st, target(2), tree)
 	must(t, err)
-	must(t, end(b, target(2), r))
 	l := listed(t, st)
 	info, err := os.Stat(filepath.Join(s.Path, "web1", l[len(l)-1].Dir, "src/old"))
 	must(t, err)
@@ -348,14 +320,10 @@ func TestALargeFileOfOneSourceInAnother(t *testing.T) {
 			s := start(t, nil)
 			st := s.bulky("web1")
 			for n := 1; n <= 2; n++ {
-				b, err := st.Begin(context.Background(), target(n))
-				must(t, err)
-				defer b.Close()
 				tree := treeOf(src, src+"/db")
 				leave(&tree)
-				r, err := b.Tree(context.Background(), tree)
+				_, err := made(st, target(n), tree)
 				must(t, err)
-				must(t, end(b, target(n), r))
 			}
 			for _, e := range listed(t, st) {
 				at := filepath.Join(s.Path, "web1", e.Dir)
@@ -423,17 +391,13 @@ func TestLargeFilesOfSeveralSourcesHaveTheirNames(t *testing.T) {
 			for exclude, count := range map[string]string{"": "4", "b": "3"} {
 				s := start(t, nil)
 				st := s.bulky("web1")
-				b, err := st.Begin(context.Background(), target(1))
-				must(t, err)
-				defer b.Close()
 				tree := treeOf(src+"/in", src+"/single", src+"/odd\xff\n.")
 				tree.Relative = relative
 				if exclude != "" {
 					tree.Exclude = []string{exclude}
 				}
-				r, err := b.Tree(context.Background(), tree)
+				_, err := made(st, target(1), tree)
 				must(t, err)
-				must(t, end(b, target(1), r))
 				if s.count(count+" large files came whole") != 1 {
 					t.Errorf("%s should have come whole", count)
 				}

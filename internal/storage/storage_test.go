@@ -165,16 +165,22 @@ func treeOf(sources ...string) store.Tree {
 
 // whole makes a whole backup.
 func whole(st store.Store, t store.Target, src string) error {
+	_, err := made(st, t, treeOf(src))
+	return err
+}
+
+// made makes a backup of a tree.
+func made(st store.Store, t store.Target, tree store.Tree) (store.Result, error) {
 	b, err := st.Begin(context.Background(), t)
 	if err != nil {
-		return err
+		return store.Result{}, err
 	}
 	defer b.Close()
-	r, err := b.Tree(context.Background(), treeOf(src))
+	r, err := b.Tree(context.Background(), tree)
 	if err != nil {
-		return err
+		return r, err
 	}
-	return end(b, t, r)
+	return r, end(b, t, r)
 }
 
 func end(b store.Backup, t store.Target, r store.Result) error {
