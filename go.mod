@@ -36,7 +36,7 @@ require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/bitfield/gotestdox v0.2.2 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0
-	github.com/dennwc/btrfs v0.0.0-20241002142654-12ae127e0bf6 // indirect
+	github.com/dennwc/btrfs v0.0.0-20241002142654-12ae127e0bf6
 	github.com/dennwc/ioctl v1.0.0 // indirect
 	github.com/dnephin/pflag v1.0.7 // indirect
 	github.com/ema/qdisc v1.0.0 // indirect

@@ -56,7 +56,7 @@ const workers = 2
 // nor changes anything in the tree. The error is for what keeps it from looking;
 // a file that cannot be read is damage. Whatever was found so far is saved.
 func Check(ctx context.Context, l *Log, o Options) (Result, error) {
-	c := &check{Options: o, log: l, seen: map[inode]bool{}, buffers: sync.Pool{New: func() any { return new([256 << 10]byte) }}}
+	c := &check{Options: o, log: l, seen: map[inode]bool{}, family: familyOf(o.Tree), buffers: sync.Pool{New: func() any { return new([256 << 10]byte) }}}
 	jobs := make(chan job)
 	var all sync.WaitGroup
 	for range workers {
@@ -78,6 +78,7 @@ func Check(ctx context.Context, l *Log, o Options) (Result, error) {
 type check struct {
 	Options
 	log     *Log
+	family  int64
 	seen    map[inode]bool
 	buffers sync.Pool
 
@@ -107,7 +108,7 @@ func (c *check) walk(ctx context.Context, jobs chan<- job) error {
 			return nil
 		}
 		j := job{path: path, name: name}
-		regular, err := j.stat()
+		regular, err := j.stat(c.family)
 		if size := j.now.size; regular && c.Size != nil {
 			c.count(c.Size(path, size))
 		} else {
@@ -137,15 +138,29 @@ func (c *check) walk(ctx context.Context, jobs chan<- job) error {
 	})
 }
 
-// stat finds out what the file is; links are not followed.
-func (j *job) stat() (regular bool, err error) {
+// familyOf tells trees apart that number their inodes each by itself: subvolumes of
+// Btrfs, whose first inode is born with the first of them, and passed on to
+// snapshots with all others. It is 0 for a directory of a file system.
+func familyOf(tree string) int64 {
+	const firstOfSubvolume = 256
+	var st unix.Statx_t
+	var at unix.Statfs_t
+	if unix.Statfs(tree, &at) != nil || int64(at.Type) != unix.BTRFS_SUPER_MAGIC || unix.Statx(unix.AT_FDCWD, tree, 0, unix.STATX_INO|unix.STATX_BTIME, &st) != nil || st.Ino != firstOfSubvolume {
+		return 0
+	}
+	return st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
+}
+
+// stat finds out what the file is; links are not followed. In the log the birth of
+// a file in a subvolume is that of both, so that it fits no other's.
+func (j *job) stat(family int64) (regular bool, err error) {
 	var st unix.Statx_t
 	if err := unix.Statx(unix.AT_FDCWD, j.path, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &st); err != nil {
 		return false, err
 	}
 	j.inode.number = st.Ino
 	if st.Mask&unix.STATX_BTIME != 0 {
-		j.inode.born = st.Btime.Sec*1e9 + int64(st.Btime.Nsec)
+		j.inode.born = st.Btime.Sec*1e9 + int64(st.Btime.Nsec) ^ family
 	}
 	kind := st.Mode & unix.S_IFMT
 	if kind == unix.S_IFREG || kind == unix.S_IFLNK {

@@ -21,7 +21,14 @@ type AcceptOptions struct {
 	// Target is an existing, empty directory on the file system of the bases.
 	// Nobody else may write to it or below it, now or later, but Merge: what is
 	// in it belongs to the bases too.
-	Target  string
+	Target string
+	// Copied says that Target is not empty but a copy of the last backup that can
+	// be written to, as a file system's snapshot is, and the first of the bases:
+	// BaseTimes begins with its time. What is equal stays there, all else is
+	// removed, but for what is called Leave at its top. Of the other bases seeds
+	// are made.
+	Copied  bool
+	Leave   string
 	Stored  Stored
 	Seeds   Seeds
 	Workers int // 0: 2
@@ -41,7 +48,8 @@ type Accepted struct {
 // says, nothing but directories and links of the bases' entries of the same path
 // come into being, all of them below Target, and no link is followed on the way.
 // How much memory that takes does not depend on how much is offered, but for a
-// bit for each linked file. Where owners are inodes' it needs root.
+// bit for each linked file, and in a copied target a number for each name of a
+// file with several. Where owners are inodes' it needs root.
 //
 // Accept sets no time limits: who owns conn does.
 func Accept(ctx context.Context, opt AcceptOptions, conn io.ReadWriter) (Accepted, error) {
@@ -78,6 +86,7 @@ type acceptor struct {
 	*run
 	frames *frames
 	same   bool // both sides are one machine
+	stay   staying
 	sum    Accepted
 	sumMu  sync.Mutex
 	seed   maphash.Seed
@@ -96,7 +105,11 @@ func (a *acceptor) open(ctx context.Context, opt AcceptOptions) error {
 	if opt.Workers <= 0 {
 		opt.Workers = 4
 	}
-	r := &run{ctx: ctx, target: -1, root: unix.Geteuid() == 0, opt: Options{
+	a.stay.leave = opt.Leave
+	if opt.Copied {
+		opt.Bases = append([]string{opt.Target}, opt.Bases...)
+	}
+	r := &run{ctx: ctx, target: -1, copied: opt.Copied, root: unix.Geteuid() == 0, opt: Options{
 		Bases: opt.Bases, BaseTimes: opt.BaseTimes, Target: opt.Target, Stored: opt.Stored, Workers: opt.Workers,
 	}}
 	if !r.root && opt.Stored == Inode {
@@ -106,7 +119,7 @@ func (a *acceptor) open(ctx context.Context, opt AcceptOptions) error {
 		return errors.New("bases are needed, and times for all or none of them")
 	}
 	err := r.openTrees()
-	if err == nil {
+	if err == nil && !opt.Copied {
 		if err = mustBeEmpty(r.target); err != nil {
 			err = fmt.Errorf("target %s: %w", opt.Target, err)
 		}
@@ -162,6 +175,9 @@ func (a *acceptor) serve() error {
 	late.Wait()
 	if failed := a.failure(); failed != nil { // it says more than the connection that it ended
 		return failed
+	}
+	if err == nil && a.copied {
+		err = a.sweepCopied()
 	}
 	if err != nil {
 		return err

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"os"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -28,6 +29,38 @@ func TestSeeded(t *testing.T) {
 	}
 }
 
+// TestCopied does the same where the target is a copy of the base to begin with,
+// in which nothing is to stay that is not offered. There is one base then, nobody
+// links to it, and cp does not go as deep as TestEmptyGoesDeep.
+func TestCopied(t *testing.T) {
+	t.Parallel()
+	for name, test := range apart {
+		if name != "SecondBase" && name != "SourceLinkedToBase" && name != "DeepTree" {
+			t.Run(name, test)
+		}
+	}
+	t.Run("HostileClient", TestHostileClient)
+	t.Run("HostileBytes", TestHostileBytes)
+}
+
+// copyBase makes the target a copy of the first base.
+func (p *place) copyBase(o *snapshot.AcceptOptions) {
+	p.t.Helper()
+	p.must(exec.Command("cp", "-a", o.Bases[0]+"/.", o.Target).Run())
+	o.Copied, o.Bases, o.Leave = true, o.Bases[1:], p.leave
+	if p.ready != nil {
+		p.ready()
+	}
+}
+
+// TestCopiedSeeded does so with seeds.
+func TestCopiedSeeded(t *testing.T) {
+	t.Parallel()
+	for _, name := range []string{"Changes", "Groups", "Names", "GoesAway", "Random"} {
+		t.Run(name, apart[name])
+	}
+}
+
 // apart are the tests of Link, as far as they are not about what only Link does.
 var apart = map[string]func(*testing.T){
 	"Unchanged": TestUnchangedTreeIsLinkedWhole, "Changes": TestChangeIsCopied, "List": TestList,
@@ -47,6 +80,9 @@ func (p *place) offer(opt snapshot.Options) (snapshot.Result, error) {
 	client, server := net.Pipe()
 	accepted := make(chan error, 1)
 	there := snapshot.AcceptOptions{Bases: opt.Bases, BaseTimes: opt.BaseTimes, Target: opt.Target, Stored: opt.Stored}
+	if p.copied {
+		p.copyBase(&there)
+	}
 	if p.seeded {
 		p.must(os.MkdirAll(opt.Target+".upload", 0o700))
 		there.Seeds = snapshot.Seeds{Upload: opt.Target + ".upload", Dir: seedDir, Patience: time.Minute, Own: len(opt.Bases)}

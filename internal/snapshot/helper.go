@@ -53,48 +53,52 @@ func (h *helper) frame(kind byte, b *body) error {
 
 // open opens a directory of the target, which is made, and its counterparts.
 func (h *helper) open(p string) (*dir, error) {
+	if h.copied {
+		return h.openCopied(p)
+	}
 	d := &dir{src: -1, dst: -1, bases: make([]int, len(h.bases))}
 	for i, fd := range h.bases {
 		d.bases[i], _ = descend(fd, p, nil)
 	}
 	var err error
-	if d.dst, err = make700(h.target, p); err != nil {
+	if d.dst, err = h.make700(p); err != nil {
 		d.close()
 		return nil, fmt.Errorf("make directory %q: %w", p, err)
 	}
 	return d, nil
 }
 
-// make700 opens a directory below fd for reading, and makes what is missing.
-func make700(fd int, p string) (int, error) {
-	at, err := openBeneath(fd, p, openDir)
+// make700 opens a directory of the target for reading, and makes what is missing.
+func (h *helper) make700(p string) (int, error) {
+	at, err := openBeneath(h.target, p, openDir)
 	if err == nil || p == "" {
 		return at, err
 	}
 	where, last := cut(p)
-	up, err := descend(fd, where, func(at int, name string) error {
-		var st unix.Statx_t
-		if statAt(at, cname(name), &st) == nil {
-			return nil
-		}
-		return mkdir700(at, name)
-	})
+	up, err := descend(h.target, where, h.mkdir700)
 	if err != nil {
 		return -1, err
 	}
 	defer unix.Close(up)
-	if err := mkdir700(up, last); err != nil {
+	if err := h.mkdir700(up, last); err != nil {
 		return -1, err
 	}
 	return openAt(up, cname(last), openDir)
 }
 
-// mkdir700 makes a directory, unless it is there.
-func mkdir700(at int, name string) error {
-	if err := unix.Mkdirat(at, name, 0o700); err != nil && err != unix.EEXIST {
-		return err
+// mkdir700 makes a directory, unless it is there. In a copied target it replaces
+// what else bears its name.
+func (h *helper) mkdir700(at int, name string) error {
+	err := unix.Mkdirat(at, name, 0o700)
+	if err == unix.EEXIST && h.copied && !isDir(at, cname(name)) {
+		if err = unlink(at, name); err == nil {
+			err = unix.Mkdirat(at, name, 0o700)
+		}
 	}
-	return nil
+	if err == unix.EEXIST {
+		return nil
+	}
+	return err
 }
 
 // dir takes a part of a directory.
@@ -141,7 +145,7 @@ func (h *helper) subs(d *dir, b *body) error {
 		if b.bad {
 			break
 		}
-		if err := mkdir700(d.dst, name); err != nil {
+		if err := h.mkdir700(d.dst, name); err != nil {
 			return fmt.Errorf("make directory %q: %w", name, err)
 		}
 	}
@@ -160,26 +164,34 @@ func (h *helper) entries(d *dir, p string, b *body) ([]byte, error) {
 		if b.bad || t.st.Mode&unix.S_IFMT == unix.S_IFDIR {
 			return nil, errFrame
 		}
-		if h.decideTold(d, name, &t) != linked {
+		has, err := h.decideTold(d, p, name, &t)
+		if err != nil {
+			return nil, err
+		}
+		if has {
+			h.n.Linked++
+		} else {
 			bits[i/8] |= 1 << (i % 8)
 			h.n.Wanted++
-			h.seed(d, p, name, &t)
-		} else {
-			h.n.Linked++
 		}
 	}
 	return bits, nil
 }
 
-// decideTold is decide for an entry of the other side.
-func (h *helper) decideTold(d *dir, name []byte, t *told) verdict {
+// decideTold is decide for an entry of the other side: it is in the target now, or
+// is wanted, and its seed laid.
+func (h *helper) decideTold(d *dir, p string, name []byte, t *told) (bool, error) {
+	if h.copied {
+		return h.stays(d, p, name, t)
+	}
 	h.take(t)
 	for i, fd := range d.bases {
 		if h.same(fd, i, name, t) && h.used.claim(inodeOf(&h.sb)) && h.link(d, i, name) == nil {
-			return linked
+			return true, nil
 		}
 	}
-	return toRest
+	h.seed(d, p, name, t)
+	return false, nil
 }
 
 // take makes the other side's entry the one to compare with. Its inode number
@@ -201,7 +213,11 @@ func (h *helper) self(d *dir, b *body, flags byte) error {
 	if h.take(&t); inodeOf(&h.sa) == h.targetID {
 		return errInside
 	}
-	if err := h.stampStored(d.dst, &t.st, t.attrs, flags&partPlain == 0); err != nil {
+	whole := flags&partPlain == 0
+	if h.copied && h.stands(d.dst, &t, whole) {
+		return nil
+	}
+	if err := h.stampStored(d.dst, &t.st, t.attrs, whole); err != nil {
 		return fmt.Errorf("set attributes of a directory: %w", err)
 	}
 	return nil
@@ -228,7 +244,7 @@ func (h *helper) inPlace(p string, do func(at int) error) error {
 	place := h.acceptor.place(p)
 	place.Lock()
 	defer place.Unlock()
-	at, err := make700(h.target, p)
+	at, err := h.make700(p)
 	if err != nil {
 		return err
 	}
@@ -280,6 +296,9 @@ func (h *helper) group(b *body) error {
 
 // linkGroup looks for the file of a base under each of the names.
 func (h *helper) linkGroup(names []string, t *told) (bool, error) {
+	if h.copied {
+		return h.groupStays(names, t)
+	}
 	for _, p := range names {
 		where, last := cut(p)
 		for i, base := range h.bases {

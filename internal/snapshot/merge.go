@@ -123,6 +123,9 @@ func (m *merger) here(p string) (subs []byte, err error) {
 		}
 	}
 	if p == "" || st.Mtime.Sec == unstamped.Sec && st.Mtime.Nsec == unstamped.Nsec {
+		if err := statFD(to, &st); err != nil || st.Mtime == old.Mtime {
+			return subs, err
+		}
 		return subs, setTime(to, old.Mtime)
 	}
 	return subs, stamp(m.attrs, from, to, &st)

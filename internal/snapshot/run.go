@@ -28,6 +28,7 @@ type run struct {
 	modern   bool // listxattrat
 
 	used   used
+	copied bool // the target is the first base as well, see Accept
 	groups groups
 	rest   *restList
 	out    *offering // of Offer, which has no target and no bases here
@@ -108,7 +109,7 @@ func (r *run) openTrees() (err error) {
 		if err := statFD(fd, &st); err != nil {
 			return fmt.Errorf("base %s: %w", p, err)
 		}
-		if inodeOf(&st) == r.targetID {
+		if inodeOf(&st) == r.targetID && !r.copied {
 			return fmt.Errorf("base %s is the target", p)
 		}
 	}

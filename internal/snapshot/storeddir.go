@@ -23,6 +23,19 @@ func (k *worker) stampStored(dst int, st *unix.Statx_t, attributes []byte, whole
 	})
 }
 
+// stands tells whether an open directory of the target has all that already: then
+// nothing is written to it.
+func (k *worker) stands(dst int, t *told, whole bool) bool {
+	var is unix.Statx_t
+	if statFD(dst, &is) != nil || is.Mtime.Sec != t.st.Mtime.Sec || is.Mtime.Nsec != t.st.Mtime.Nsec {
+		return false
+	}
+	if k.faked != nil {
+		return k.faked.stands(dst, &is, t, whole)
+	}
+	return is.Mode == t.st.Mode && is.Uid == t.st.Uid && is.Gid == t.st.Gid && (!whole || k.attrs.equal(t, dst, cname(".")))
+}
+
 // stampFrom does so with what another open directory has.
 func (k *worker) stampFrom(src, dst int, st *unix.Statx_t) error {
 	a := k.attrs
@@ -57,7 +70,7 @@ func (f *faked) stamp(dst int, st *unix.Statx_t, attributes []byte, whole bool) 
 // setStat says what a directory is, unless its inode does.
 func (f *faked) setStat(dst int, st *unix.Statx_t, plainly bool) error {
 	if !plainly {
-		return unix.Fsetxattr(dst, statName, fmt.Appendf(nil, "%o 0,0 %d:%d", st.Mode, st.Uid, st.Gid), 0)
+		return unix.Fsetxattr(dst, statName, statText(st), 0)
 	}
 	if err := unix.Fremovexattr(dst, statName); err != nil && err != unix.ENODATA && err != unix.ENOTSUP {
 		return err
@@ -67,19 +80,39 @@ func (f *faked) setStat(dst int, st *unix.Statx_t, plainly bool) error {
 
 // setAttrs stores the attributes, and takes away those that are there beside them.
 func (f *faked) setAttrs(dst int, attributes []byte, mode uint16) error {
-	p, err := partAttrs(attributes)
+	want, err := f.storedAttrs(attributes, mode)
 	if err != nil {
 		return err
+	}
+	list, err := f.attrs.list(dst, cname("."), &f.attrs.listA)
+	if err != nil {
+		return err
+	}
+	for attr := range split(list) {
+		if bytes.HasPrefix(attr, userPrefix) && string(plain(attr)) != statName && !has(want, attr) {
+			if err := unix.Fremovexattr(dst, string(plain(attr))); err != nil {
+				return err
+			}
+		}
+	}
+	_, err = each(want, func(attr, value []byte) error { return unix.Fsetxattr(dst, string(plain(attr)), value, 0) })
+	return err
+}
+
+// storedAttrs are attributes of a directory as they are stored.
+func (f *faked) storedAttrs(attributes []byte, mode uint16) (want []byte, err error) {
+	p, err := partAttrs(attributes)
+	if err != nil {
+		return nil, err
 	}
 	access, _, err := encodeAccess(p.access, mode)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	deflt, err := encodeDefault(p.deflt)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	var want []byte
 	if access != nil {
 		want = appendAttr(want, cname(accessName), access)
 	}
@@ -96,17 +129,46 @@ func (f *faked) setAttrs(dst int, attributes []byte, mode uint16) error {
 		}
 		return nil
 	})
-	list, err := f.attrs.list(dst, cname("."), &f.attrs.listA)
-	if err != nil {
-		return err
+	return want, nil
+}
+
+// stands tells whether an open directory, whose inode is own, has what stamp would
+// give it, but for its time.
+func (f *faked) stands(dst int, own *unix.Statx_t, t *told, whole bool) bool {
+	st := &t.st
+	mode := own.Mode&unix.S_IFMT | st.Mode&0o777 | 0o700
+	if own.Mode != mode {
+		return false
 	}
-	for attr := range split(list) {
-		if bytes.HasPrefix(attr, userPrefix) && string(plain(attr)) != statName && !has(want, attr) {
-			if err := unix.Fremovexattr(dst, string(plain(attr))); err != nil {
-				return err
-			}
+	var want []byte
+	if whole {
+		var err error
+		if want, err = f.storedAttrs(t.attrs, st.Mode); err != nil {
+			return false
 		}
 	}
-	_, err = each(want, func(attr, value []byte) error { return unix.Fsetxattr(dst, string(plain(attr)), value, 0) })
-	return err
+	if mode != st.Mode || own.Uid != st.Uid || own.Gid != st.Gid {
+		want = appendAttr(want, cname(statName), statText(st))
+	}
+	list, err := f.attrs.list(dst, cname("."), &f.attrs.listA)
+	if err != nil {
+		return false
+	}
+	for attr := range split(list) {
+		if bytes.HasPrefix(attr, userPrefix) && !has(want, attr) && (whole || string(plain(attr)) == statName) {
+			return false
+		}
+	}
+	equal := true
+	ok, _ := each(want, func(attr, value []byte) error {
+		is, err := f.attrs.get(dst, cname("."), attr)
+		equal = equal && err == nil && bytes.Equal(is, value)
+		return nil
+	})
+	return ok && equal
+}
+
+// statText is the value of the attribute that says what a directory is.
+func statText(st *unix.Statx_t) []byte {
+	return fmt.Appendf(nil, "%o 0,0 %d:%d", st.Mode, st.Uid, st.Gid)
 }

@@ -28,10 +28,13 @@ type place struct {
 	// what is preserved; all of it unless a test says otherwise
 	hardLinks, acls, xattrs bool
 	more                    func(*snapshot.Options)
-	seeded                  bool // and what is wanted has seeds
-	own                     bool // the bases are no backups
-	apart                   bool // source and base are on two machines: Offer and Accept in place of Link
-	remembers               bool // Options.Bare is set
+	copied                  bool   // and the target is a copy of the base to begin with
+	ready                   func() // called when it is, if not nil
+	leave                   string // a name in it that stays
+	seeded                  bool   // and what is wanted has seeds
+	own                     bool   // the bases are no backups
+	apart                   bool   // source and base are on two machines: Offer and Accept in place of Link
+	remembers               bool   // Options.Bare is set
 	stored                  snapshot.Stored
 }
 
@@ -44,12 +47,13 @@ func newPlace(t testing.TB) *place {
 		t.Skip("needs rsync")
 	}
 	p := &place{t: t, dir: t.TempDir(), hardLinks: true, acls: true, xattrs: true, remembers: strings.HasPrefix(t.Name(), "TestRemembering/")}
-	p.seeded = strings.HasPrefix(t.Name(), "TestSeeded/")
-	p.apart = p.seeded || strings.HasPrefix(t.Name(), "TestApart/")
+	p.copied = strings.HasPrefix(t.Name(), "TestCopied") || strings.HasPrefix(t.Name(), "TestStoredCopied/")
+	p.seeded = strings.HasPrefix(t.Name(), "TestSeeded/") || strings.HasPrefix(t.Name(), "TestCopiedSeeded/")
+	p.apart = p.seeded || p.copied || strings.HasPrefix(t.Name(), "TestApart/")
 	switch test, _, _ := strings.Cut(t.Name(), "/"); test {
 	case "TestStored":
 		p.stored = snapshot.FakeSuper
-	case "TestStoredApart":
+	case "TestStoredApart", "TestStoredCopied":
 		p.stored, p.apart = snapshot.Munged, true
 	case "TestStoredSeeded":
 		p.stored, p.apart, p.seeded = snapshot.Munged, true, true

@@ -226,7 +226,7 @@ func (s *Server) release(b *backup, why error) {
 // discard lets go of a full backup, and removes what is there of it. A sync one
 // stays: there is no other copy.
 func (s *Server) discard(c *client, b *backup, why error) {
-	dir := b.place.Dir()
+	root := b.place.Root()
 	b.mu.Lock()
 	b.discarded = why // its client can be told, until it has been idle for a day
 	b.mu.Unlock()
@@ -237,7 +237,7 @@ func (s *Server) discard(c *client, b *backup, why error) {
 	}
 	list, _ := st.List(s.ctx, b.target.Job) // what is not listed is not removed
 	for _, e := range list {
-		if filepath.Join(s.root(c), e.Dir) == dir && e.State == report.Incomplete {
+		if filepath.Join(s.root(c), e.Dir) == root && e.State == report.Incomplete {
 			if err := st.Delete(s.ctx, e); err != nil {
 				s.Log.Warn(fmt.Sprintf("%s: %v", c.name, err))
 			}

@@ -107,7 +107,7 @@ func TestOfAFileThatChangesALittleLittleIsStored(t *testing.T) {
 // backup, and one whose owner has changed is no file of the last one.
 func TestWithFakeSuperWhatIsUnchangedIsLinked(t *testing.T) {
 	t.Parallel()
-	s := start(t, func(s *Settings) { s.FakeSuper = true })
+	s := start(t, func(s *Settings) { s.Path, s.FakeSuper = onLoop(t, "ext4"), true })
 	src := source(t)
 	random(t, src+"/big", 8<<20)
 	when := time.Unix(1_500_000_000, 0)

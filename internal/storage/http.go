@@ -120,7 +120,7 @@ func (s *Server) linger(answer *http.ResponseController) {
 
 // open is the store of a client's backups.
 func (s *Server) open(c *client) (store.Store, error) {
-	o := store.Settings{Name: c.name, Path: s.root(c), TempDir: s.Dir}
+	o := store.Settings{Name: c.name, Path: s.root(c), TempDir: s.Dir, Subvolumes: true}
 	if s.FakeSuper {
 		o.Extra, o.Munged = []string{"-M--fake-super"}, true // as module.config has it
 	}

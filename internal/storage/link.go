@@ -22,12 +22,7 @@ func (b *backup) linkable() (bases []string, since []time.Time, err error) {
 	if bases, since = b.place.Bases(); len(bases) == 0 {
 		return nil, nil, nil
 	}
-	if b.filled && !b.place.Used() { // the place does not know what others have written
-		if err := b.place.Afresh(); err != nil {
-			return nil, nil, err
-		}
-	}
-	if err := b.place.Afresh(); err != nil {
+	if err := b.place.Afresh(b.filled); err != nil {
 		return nil, nil, err
 	}
 	b.filled, b.streams = false, nil // streams were in there too: they come again
@@ -41,20 +36,31 @@ func (b *backup) linkable() (bases []string, since []time.Time, err error) {
 func (s *Server) link(ctx context.Context, p *peer, t *transfer) error {
 	b := t.backup
 	b.mu.Lock()
-	dir, err := b.place.Links()
+	into, err := b.place.Links()
 	b.mu.Unlock()
 	if err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { p.Close() })()
-	o := snapshot.AcceptOptions{Bases: t.bases, BaseTimes: t.since, Target: dir}
+	o := snapshot.AcceptOptions{Bases: t.bases, BaseTimes: t.since, Target: into.Dir, Copied: into.Copied, Leave: into.Leave}
+	if into.Copied {
+		o.Bases = o.Bases[1:]
+	}
 	if s.FakeSuper {
 		o.Stored = snapshot.Munged // see module.config
 	}
 	if t.client.may("restore") { // of a seed the client learns what it holds
 		o.Seeds = seeds(t)
+		if into.Copied {
+			o.Seeds.Own = 1
+		}
 	}
 	sum, err := snapshot.Accept(ctx, o, mtls.Patient{Conn: p, Limit: s.Timeout})
+	if err == nil {
+		b.mu.Lock()
+		err = b.place.Linked()
+		b.mu.Unlock()
+	}
 	if err != nil {
 		b.mu.Lock()
 		b.place.NoLinks()

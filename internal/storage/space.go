@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io/fs"
 	"net/http"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -92,7 +92,7 @@ func (s *Server) trees(ctx context.Context, c *client) (int64, error) {
 
 // weigh sums up what is below a client's root but for the directory except.
 func (s *Server) weigh(ctx context.Context, c *client, except string) (int64, error) {
-	seen := map[uint64]bool{}
+	seen := newSeen()
 	var sum int64
 	err := filepath.WalkDir(s.root(c), func(p string, d fs.DirEntry, err error) error {
 		if err != nil || ctx.Err() != nil {
@@ -101,21 +101,49 @@ func (s *Server) weigh(ctx context.Context, c *client, except string) (int64, er
 		if except != "" && d.IsDir() && p == filepath.Join(s.root(c), except) {
 			return fs.SkipDir
 		}
-		info, err := d.Info()
-		if err != nil {
-			return nil
+		var st unix.Statx_t
+		if unix.Statx(unix.AT_FDCWD, p, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &st) == nil && !seen.before(&st) {
+			sum += int64(st.Blocks) * 512
 		}
-		st, ok := info.Sys().(*syscall.Stat_t)
-		if !ok || st.Nlink > 1 && !d.IsDir() && seen[st.Ino] {
-			return nil
-		}
-		if st.Nlink > 1 && !d.IsDir() {
-			seen[st.Ino] = true
-		}
-		sum += st.Blocks * 512
 		return nil
 	})
 	return sum, err
+}
+
+// seen is what has been met on a walk: inodes with several names, and those in
+// subvolumes of Btrfs, which snapshots pass on with number and birth.
+type seen struct {
+	seed     maphash.Seed
+	families map[uint64]unix.StatxTimestamp // of subvolumes, by device: when the first was born that they go back to
+	inodes   map[uint64]struct{}            // by hash
+}
+
+func newSeen() *seen {
+	return &seen{maphash.MakeSeed(), map[uint64]unix.StatxTimestamp{}, map[uint64]struct{}{}}
+}
+
+// firstOfSubvolume is the number of each subvolume's top directory. Where another
+// file system has a directory of that number no harm is done.
+const firstOfSubvolume = 256
+
+// before reports whether an inode was met before. A subvolume is met before what is
+// in it.
+func (s *seen) before(st *unix.Statx_t) bool {
+	dev := unix.Mkdev(st.Dev_major, st.Dev_minor)
+	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		if st.Ino == firstOfSubvolume {
+			s.families[dev] = st.Btime
+		}
+		return false
+	}
+	family, in := s.families[dev]
+	if st.Nlink < 2 && !in {
+		return false
+	}
+	id := maphash.Comparable(s.seed, [5]int64{int64(st.Ino), st.Btime.Sec, int64(st.Btime.Nsec), family.Sec, int64(family.Nsec)})
+	_, met := s.inodes[id]
+	s.inodes[id] = struct{}{}
+	return met
 }
 
 // watchEvery is how often transfers are looked after.

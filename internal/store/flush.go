@@ -31,7 +31,7 @@ var flushed sync.Map
 // that. Where the disk fails lost is called, once, with an ErrLost.
 func (b *localBackup) Flushing(lost func(error)) (stop func()) {
 	var at unix.Stat_t
-	if unix.Fstat(int(b.disk.Fd()), &at) != nil {
+	if unix.Stat(b.store.Path, &at) != nil { // a subvolume has another number than its file system
 		return func() {} // whoever fills it will say so
 	}
 	one, _ := flushed.LoadOrStore(at.Dev, new(sync.Mutex))

@@ -69,7 +69,8 @@ func (s *local) Begin(ctx context.Context, t Target) (Backup, error) {
 		b.left = unfinished(list, &t.Manifest)
 		b.aside = asides(b.tree)
 	}
-	err = os.Mkdir(b.tree, 0o755)
+	b.subvolume = b.wantsSubvolume()
+	err = b.makeTree()
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
@@ -194,7 +195,7 @@ func (s *local) Delete(ctx context.Context, e Entry) error {
 	}
 	doomed := filepath.Join(filepath.Dir(tree), deletingPrefix+e.Base)
 	if err == nil && tree != doomed {
-		if err := os.RemoveAll(doomed); err != nil {
+		if err := removeTree(ctx, doomed); err != nil {
 			return err
 		}
 		if err := os.Rename(tree, doomed); err != nil {
@@ -242,6 +243,9 @@ func deletable(e Entry) error {
 // removeTree removes a tree, also one whose directories deny it (a backup keeps
 // the modes of its source), and stops when ctx ends.
 func removeTree(ctx context.Context, dir string) error {
+	if removeSubvolume(dir) {
+		return nil
+	}
 	err := os.RemoveAll(dir)
 	if errors.Is(err, fs.ErrPermission) {
 		_ = filepath.WalkDir(dir, func(p string, d fs.DirEntry, err error) error {

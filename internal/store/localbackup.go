@@ -23,21 +23,23 @@ import (
 
 // localBackup is a backup that is being written into a local directory.
 type localBackup struct {
-	store  *local
-	target Target
-	folder string  // the directory that holds tree and manifest
-	tree   string  // what is written to
-	last   *Entry  // the last complete backup, to link to
-	left   []Entry // unfinished trees of earlier runs
-	aside  []string
-	links  string // see Links
-	tried  bool
-	ready  bool       // the tree is of this process, and what Stream stores may stay
-	once   sync.Mutex // held while that is found out
-	old    []report.Stream
-	lock   *os.File
-	disk   *os.File // opened before anything was written: it reports each error since, whoever else was told
-	lost   atomic.Pointer[error]
+	store                    *local
+	target                   Target
+	folder                   string  // the directory that holds tree and manifest
+	tree                     string  // what is written to
+	last                     *Entry  // the last complete backup, to link to
+	left                     []Entry // unfinished trees of earlier runs
+	aside                    []string
+	links                    string    // see Links
+	subvolume, grown, linked bool      // the tree is a subvolume, has an upload at its top, and holds all that is unchanged
+	since                    time.Time // of a grown tree: when what is in it was copied
+	tried                    bool
+	ready                    bool       // the tree is of this process, and what Stream stores may stay
+	once                     sync.Mutex // held while that is found out
+	old                      []report.Stream
+	lock                     *os.File
+	disk                     *os.File // opened before anything was written: it reports each error since, whoever else was told
+	lost                     atomic.Pointer[error]
 
 	committed bool
 }
@@ -111,7 +113,8 @@ func (b *localBackup) putAside() error {
 		return err
 	}
 	b.aside = append(b.aside, old)
-	if err := os.Mkdir(b.tree, 0o755); err != nil {
+	b.grown = false
+	if err := b.makeTree(); err != nil {
 		return err
 	}
 	lock, err := lockDir(b.tree)

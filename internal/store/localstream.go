@@ -11,6 +11,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 
 	"golang.org/x/sys/unix"
 
@@ -71,6 +72,12 @@ func (b *localBackup) keepStream(ctx context.Context, s Stream, r io.Reader) (re
 func (b *localBackup) fresh() (dir string, err error) {
 	b.once.Lock()
 	defer b.once.Unlock()
+	if b.grown && !b.linked {
+		return filepath.Join(b.upload(), newName), nil
+	}
+	if b.grown {
+		return b.tree, nil
+	}
 	if b.links != "" {
 		return b.links, nil
 	}

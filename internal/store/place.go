@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -20,14 +21,17 @@ type Place interface {
 	Backup
 	// Dir is the directory to write into. Afresh changes it.
 	Dir() string
+	// Root is the directory of the backup itself, which is Dir or holds it.
+	Root() string
 	// Used reports whether something may be in there already.
 	Used() bool
 	// Bases are directories to link from, best first, and when their copying
 	// began. A tree that holds links of theirs may not be written into again, but
 	// for what is new: Afresh first.
 	Bases() (dirs []string, since []time.Time)
-	// Afresh puts aside what is there, as one more base, and begins anew.
-	Afresh() error
+	// Afresh puts aside what is there, as one more base, and begins anew. What has
+	// been filled since Begin has to be said.
+	Afresh(filled bool) error
 	// Lock is held as long as anything has the file.
 	Lock() *os.File
 	// Flushing lets the disk write meanwhile, and calls lost where that has kept not
@@ -36,17 +40,35 @@ type Place interface {
 	// Doubtful reports whether what is there has to be written again, even if it
 	// looks the same.
 	Doubtful() bool
-	// Links makes an empty directory for a tree that is linked to Bases. Commit moves
-	// to it what is in Dir, where whoever fills it never gets near a link, and makes
-	// it the backup (see snapshot.Merge). NoLinks takes that back.
-	Links() (dir string, err error)
+	// Links makes an empty directory for a tree that is linked to Bases, or a copy of
+	// the first of them. Commit moves to it what is in Dir, where whoever fills it
+	// never gets near a link, and makes it the backup (see snapshot.Merge). Linked
+	// says that it holds all that is unchanged, and NoLinks that nothing comes of it.
+	Links() (Links, error)
+	Linked() error
 	NoLinks()
+}
+
+// Links is where unchanged entries come together, as snapshot.AcceptOptions have it.
+type Links struct {
+	Dir    string
+	Copied bool   // it is the first of Bases as well
+	Leave  string // a name in it
 }
 
 func (b *localBackup) Dir() string {
 	b.once.Lock()
 	defer b.once.Unlock()
 	b.ready = true // who fills it by himself knows what is in there
+	if b.grown {
+		return filepath.Join(b.upload(), newName)
+	}
+	return b.tree
+}
+
+func (b *localBackup) Root() string {
+	b.once.Lock()
+	defer b.once.Unlock()
 	return b.tree
 }
 
@@ -58,6 +80,9 @@ func (b *localBackup) Lock() *os.File { return b.lock }
 func (b *localBackup) Bases() (dirs []string, since []time.Time) {
 	if !b.target.full() || !b.target.HardLink {
 		return nil, nil
+	}
+	if b.subvolume {
+		return b.snapshotBases()
 	}
 	if b.last != nil {
 		dirs, since = append(dirs, b.store.abs(b.last.Dir)), append(since, b.last.Start)
@@ -89,16 +114,46 @@ func (b *localBackup) takeOver(e Entry) (string, error) {
 	return dir, nil
 }
 
-func (b *localBackup) Links() (string, error) {
+// snapshotBases are those of a subvolume: itself, and halves of files.
+func (b *localBackup) snapshotBases() (dirs []string, since []time.Time) {
+	if !b.grown {
+		for _, o := range b.origins() {
+			dirs, since = append(dirs, b.tree), append(since, o.since)
+		}
+		return dirs, since
+	}
+	dirs, since = append(dirs, b.tree), append(since, b.since)
+	old := filepath.Join(b.upload(), oldName)
+	if _, err := os.Lstat(old); err == nil {
+		dirs, since = append(dirs, old), append(since, b.since)
+	}
+	return dirs, since
+}
+
+func (b *localBackup) Links() (Links, error) {
 	b.NoLinks()
 	b.once.Lock()
 	defer b.once.Unlock()
+	if b.grown {
+		return Links{Dir: b.tree, Copied: true, Leave: filepath.Base(b.upload())}, nil
+	}
 	dir := b.nextAside()
 	if err := os.Mkdir(dir, 0o755); err != nil {
-		return "", err
+		return Links{}, err
 	}
 	b.links = dir
-	return dir, nil
+	return Links{Dir: dir}, nil
+}
+
+// Linked lets a later attempt go on from here, where that is possible.
+func (b *localBackup) Linked() error {
+	b.once.Lock()
+	defer b.once.Unlock()
+	if !b.grown {
+		return nil
+	}
+	b.linked = true
+	return b.keptFrom(b.target.Manifest.Start)
 }
 
 // NoLinks leaves the directory as one that the commit removes: to remove it now
@@ -106,6 +161,7 @@ func (b *localBackup) Links() (string, error) {
 func (b *localBackup) NoLinks() {
 	b.once.Lock()
 	defer b.once.Unlock()
+	b.linked = false
 	if b.links != "" {
 		b.aside, b.links = append(b.aside, b.links), ""
 	}
@@ -114,6 +170,9 @@ func (b *localBackup) NoLinks() {
 // merge moves what was written to Dir to the tree of links, if there is one, and
 // returns the tree that is the backup.
 func (b *localBackup) merge(ctx context.Context) (string, error) {
+	if b.grown {
+		return b.tree, b.ungrow(ctx)
+	}
 	if b.links == "" {
 		return b.tree, nil
 	}
@@ -170,15 +229,19 @@ func exchange(one, other, spare string) error {
 	return nil
 }
 
-func (b *localBackup) Afresh() error {
+func (b *localBackup) Afresh(filled bool) error {
 	if !b.target.full() {
 		return nil // it has one place for ever
 	}
 	b.once.Lock()
 	defer b.once.Unlock()
 	b.ready = true
-	if !b.tried {
-		b.tried = true
+	fresh := !b.tried && !filled
+	b.tried = true
+	switch {
+	case b.subvolume:
+		return b.grow()
+	case fresh:
 		return nil
 	}
 	return b.putAside()

@@ -36,6 +36,7 @@ type Settings struct {
 	Extra        []string // further rsync options
 	Munged       bool     // with -M--fake-super: a daemon has stored the trees, and munged their symbolic links
 	Host         string   // this host, to know its own legacy backups
+	Subvolumes   bool     // on Btrfs, each full backup is a subvolume; for those who fill a Place
 	TempDir      string   // for short-lived files; "" the system's
 	SpoolDir     string   // for pieces of streams on their way, 64 MiB of each at most; "" TempDir
 
