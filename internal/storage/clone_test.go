@@ -17,6 +17,12 @@ import (
 // onLoop is a file system of the kind on a loop device.
 func onLoop(t *testing.T, kind string) string {
 	t.Helper()
+	return onLoopOf(t, kind, 400<<20)
+}
+
+// onLoopOf is one of so many bytes.
+func onLoopOf(t *testing.T, kind string, size int64) string {
+	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root to mount a file system")
 	}
@@ -25,7 +31,7 @@ func onLoop(t *testing.T, kind string) string {
 	}
 	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
 	must(t, os.WriteFile(image, nil, 0o600))
-	must(t, os.Truncate(image, 400<<20))
+	must(t, os.Truncate(image, size))
 	for _, args := range [][]string{{"mkfs." + kind, image}, {"mount", "-o", "loop", image, dir}} {
 		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%q: %v\n%s", args, err, out)

@@ -78,12 +78,9 @@ func (s *local) Begin(ctx context.Context, t Target) (Backup, error) {
 	if b.lock, err = lockDir(b.tree); err != nil {
 		return nil, err
 	}
-	if b.tried && joined(list, t) {
-		if err := b.putAside(); err != nil {
-			b.Close()
-			return nil, err
-		}
-		b.tried = false
+	if err := b.takeUp(joined(list, t)); err != nil {
+		b.Close()
+		return nil, err
 	}
 	if b.disk, err = os.Open(b.tree); err != nil {
 		b.Close()
@@ -94,6 +91,19 @@ func (s *local) Begin(ctx context.Context, t Target) (Backup, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// takeUp looks at what an earlier process of this run has left in the tree, which
+// may be one of links to which nothing may be written.
+func (b *localBackup) takeUp(links bool) error {
+	switch {
+	case b.tried && links:
+		b.tried = false
+		return b.putAside()
+	case b.subvolume:
+		return b.regrow()
+	}
+	return nil
 }
 
 // unfinished are the trees that earlier runs of the same backup left behind:

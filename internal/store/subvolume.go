@@ -181,6 +181,15 @@ func (b *localBackup) grow() error {
 	return b.putAside()
 }
 
+// regrow finds out whether the tree of an earlier process has grown.
+func (b *localBackup) regrow() error {
+	if _, err := os.Lstat(b.upload()); err != nil {
+		return nil
+	}
+	b.grown = true
+	return os.MkdirAll(filepath.Join(b.upload(), newName), 0o700)
+}
+
 // takeTree takes over the tree of an unfinished run.
 func (b *localBackup) takeTree(e Entry) error {
 	tree := b.store.abs(e.Dir)
