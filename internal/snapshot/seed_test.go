@@ -4,14 +4,14 @@ import (
 	"bytes"
 	"math/rand"
 	"os"
-	"os/exec"
-	"path/filepath"
 	"regexp"
 	"strconv"
 	"testing"
 	"time"
 
 	"b1000/internal/snapshot"
+	"b1000/internal/testdisk"
+
 	"golang.org/x/sys/unix"
 )
 
@@ -24,19 +24,7 @@ func seedPlace(t *testing.T, kind string) *place {
 	if kind == "" {
 		return p
 	}
-	if _, err := exec.LookPath("mkfs." + kind); err != nil {
-		t.Skipf("needs mkfs.%s", kind)
-	}
-	image := filepath.Join(t.TempDir(), "image")
-	p.must(os.WriteFile(image, nil, 0o600))
-	p.must(os.Truncate(image, 400<<20))
-	p.dir = t.TempDir()
-	for _, args := range [][]string{{"mkfs." + kind, image}, {"mount", "-o", "loop", image, p.dir}} {
-		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%q: %v\n%s", args, err, out)
-		}
-	}
-	t.Cleanup(func() { _ = exec.Command("umount", p.dir).Run() })
+	p.dir = testdisk.Loop(t, kind, 400<<20)
 	p.must(os.Mkdir(p.at("src"), 0o755))
 	return p
 }

@@ -12,34 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"b1000/internal/store"
+	"b1000/internal/testdisk"
 )
-
-// onLoop is a file system of the kind on a loop device.
-func onLoop(t *testing.T, kind string) string {
-	t.Helper()
-	return onLoopOf(t, kind, 400<<20)
-}
-
-// onLoopOf is one of so many bytes.
-func onLoopOf(t *testing.T, kind string, size int64) string {
-	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("needs root to mount a file system")
-	}
-	if _, err := exec.LookPath("mkfs." + kind); err != nil {
-		t.Skipf("needs mkfs.%s", kind)
-	}
-	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
-	must(t, os.WriteFile(image, nil, 0o600))
-	must(t, os.Truncate(image, size))
-	for _, args := range [][]string{{"mkfs." + kind, image}, {"mount", "-o", "loop", image, dir}} {
-		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
-			t.Fatalf("%q: %v\n%s", args, err, out)
-		}
-	}
-	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
-	return dir
-}
 
 func free(t *testing.T, dir string) int64 {
 	t.Helper()
@@ -73,7 +47,7 @@ func TestOfAFileThatChangesALittleLittleIsStored(t *testing.T) {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			kind, _, fake := strings.Cut(kind, ",")
-			dir := onLoop(t, kind)
+			dir := testdisk.Loop(t, kind, 400<<20)
 			s := start(t, func(s *Settings) { s.Path, s.FakeSuper = dir, fake })
 			st := s.client("web1", "keep = 3", "allow = backup list show restore verify delete")
 			src := source(t)
@@ -113,7 +87,7 @@ func TestOfAFileThatChangesALittleLittleIsStored(t *testing.T) {
 // backup, and one whose owner has changed is no file of the last one.
 func TestWithFakeSuperWhatIsUnchangedIsLinked(t *testing.T) {
 	t.Parallel()
-	s := start(t, func(s *Settings) { s.Path, s.FakeSuper = onLoop(t, "ext4"), true })
+	s := start(t, func(s *Settings) { s.Path, s.FakeSuper = testdisk.Loop(t, "ext4", 400<<20), true })
 	src := source(t)
 	random(t, src+"/big", 8<<20)
 	when := time.Unix(1_500_000_000, 0)

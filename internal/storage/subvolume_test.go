@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"b1000/internal/store"
+	"b1000/internal/testdisk"
 )
 
 // notOnBtrfs are the tests that are not about trees, or bring their own disk.
@@ -25,7 +26,7 @@ const notOnBtrfs = "OnBtrfs|Repository|Status|Metrics|LittleIsStored|FakeSuperWh
 func TestOnBtrfs(t *testing.T) {
 	t.Parallel()
 	cmd := exec.Command(os.Args[0], "-test.v", "-test.timeout=8m", "-test.skip="+notOnBtrfs)
-	cmd.Env = append(os.Environ(), "TMPDIR="+onLoopOf(t, "btrfs", 6<<30))
+	cmd.Env = append(os.Environ(), "TMPDIR="+testdisk.Loop(t, "btrfs", 6<<30))
 	out, err := cmd.CombinedOutput()
 	if ran := strings.Count("\n"+string(out), "\n--- PASS"); err != nil || ran < 30 {
 		t.Errorf("%d tests passed: %v\n%s", ran, err, out)
@@ -81,7 +82,7 @@ func TestOnBtrfsABackupIsASnapshotOfTheLast(t *testing.T) {
 	for _, fake := range []bool{false, true} {
 		t.Run(fmt.Sprint("fake super ", fake), func(t *testing.T) {
 			t.Parallel()
-			dir := onLoop(t, "btrfs")
+			dir := testdisk.Loop(t, "btrfs", 400<<20)
 			s := start(t, func(s *Settings) { s.Path, s.FakeSuper = dir, fake })
 			st := s.client("web1", "keep = 3", "quota = 30M", "allow = backup list show restore verify delete")
 			src := manySource(t)
@@ -150,7 +151,7 @@ func TestOnBtrfsAnAttemptIsGoneOnWith(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir := onLoop(t, "btrfs")
+			dir := testdisk.Loop(t, "btrfs", 400<<20)
 			s := start(t, func(s *Settings) { s.Path = dir })
 			st := s.client("web1")
 			src := manySource(t)

@@ -1,4 +1,5 @@
-// Package testdisk makes disks that lose what is written to them, for tests.
+// Package testdisk makes disks for tests: of a kind of file system, and such that
+// lose what is written to them.
 package testdisk
 
 import (
@@ -44,6 +45,24 @@ func Thin(t testing.TB, size string) *Disk {
 	}
 	t.Cleanup(func() { Unmount(t, d.Mount) })
 	return d
+}
+
+// Loop mounts a file system of a kind such as btrfs, of so many bytes that are on no
+// disk until they are used, for the time of the test, and returns where.
+func Loop(t testing.TB, kind string, size int64) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("root is missing: needed to mount")
+	}
+	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
+	must(t, errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, size)))
+	for _, args := range [][]string{{"mkfs." + kind, image}, {"mount", "-o", "loop", image, dir}} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%q: %v\n%s", args, err, out)
+		}
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir
 }
 
 func (d *Disk) room() string { return filepath.Dir(d.Mount) + "/room" }
