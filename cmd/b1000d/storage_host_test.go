@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"b1000/internal/testhost"
+
+	"golang.org/x/sys/unix"
 )
 
 // stores are a storage server and two clients, on one network.
@@ -17,6 +19,12 @@ const storesHosts = "127.0.0.1 localhost\n10.77.0.1 store\n10.77.0.2 web1\n10.77
 
 // newStores boots the three with the certificates of b1000ctl cert.
 func newStores(t *testing.T) stores {
+	t.Helper()
+	return newStoresOn(t, "")
+}
+
+// newStoresOn does so with the backups on a disk that is mounted at a directory.
+func newStoresOn(t *testing.T, disk string) stores {
 	t.Helper()
 	network := testhost.NewNetwork(t)
 	at := func(name, address string) *testhost.Host {
@@ -28,6 +36,10 @@ func newStores(t *testing.T) stores {
 	s := stores{at("store", "10.77.0.1/24"), at("web1", "10.77.0.2/24"), at("web2", "10.77.0.3/24")}
 	s.server.Write("/etc/b1000/b1000.cfg", "[storage]\npath = /srv/store\nkeep = 5\nmin_free = 1M\ntls_cert = /etc/b1000/tls/store.pem\ntls_key = /etc/b1000/tls/store.key\ntls_ca = /etc/b1000/tls/ca.pem\n", 0o600)
 	s.server.Write("/srv/store/.keep", "", 0o600)
+	if store := s.server.Root + "/srv/store"; disk != "" {
+		must(t, unix.Mount(disk, store, "", unix.MS_BIND, ""))
+		t.Cleanup(func() { _ = unix.Unmount(store, unix.MNT_DETACH) })
+	}
 	s.server.Boot()
 	s.server.MustRun("b1000ctl", "cert", "ca")
 	s.server.MustRun("b1000ctl", "cert", "server", "store")

@@ -144,12 +144,7 @@ func TestOnHostsTheServerRunsAsAUserOfItsOwn(t *testing.T) {
 	t.Parallel()
 	s := newStores(t)
 	h := s.server
-	h.MustRun("systemd-sysusers")
-	h.MustRun("chown", "-R", "b1000-storage:", "/srv/store")
-	h.MustRun("chown", "-R", "b1000-storage:", "/etc/b1000/clients", "/etc/b1000/tls")
-	h.MustRun("chown", "b1000-storage:", "/etc/b1000", "/etc/b1000/b1000.cfg")
-	h.Write("/etc/systemd/system/b1000-storage.service.d/user.conf", "[Service]\nUser=b1000-storage\nCapabilityBoundingSet=\n", 0o644)
-	h.MustRun("systemctl", "daemon-reload")
+	s.asUser("b1000-storage")
 	s.web1.MustRun("systemctl", "start", "b1000@data")
 	s.web1.MustRun("sh", "-c", "echo more >>/srv/data/log")
 	s.web1.MustRun("systemctl", "start", "b1000@data")
@@ -166,6 +161,16 @@ func TestOnHostsTheServerRunsAsAUserOfItsOwn(t *testing.T) {
 		lines := strings.Split(strings.TrimSpace(out), "\n")
 		t.Log(lines[len(lines)-1])
 	}
+}
+
+// asUser has the server run as a user of its own.
+func (s stores) asUser(name string) {
+	h := s.server
+	h.MustRun("systemd-sysusers")
+	h.MustRun("chown", "-R", name+":", "/srv/store", "/etc/b1000/clients", "/etc/b1000/tls")
+	h.MustRun("chown", name+":", "/etc/b1000", "/etc/b1000/b1000.cfg")
+	h.Write("/etc/systemd/system/b1000-storage.service.d/user.conf", "[Service]\nUser="+name+"\nCapabilityBoundingSet=\n", 0o644)
+	h.MustRun("systemctl", "daemon-reload")
 }
 
 // unchangedTakesNothing makes two backups of a tree with entries of all kinds, of
