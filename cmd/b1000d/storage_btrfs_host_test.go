@@ -37,7 +37,9 @@ func TestOnHostsBackupsOnBtrfsAreSnapshots(t *testing.T) {
 			if n, all := subvolumes(), s.kept("web1"); n != 2 || len(all) != 2 {
 				t.Fatalf("%d subvolumes, and kept: %q\n%s", n, all, s.log())
 			}
-			oldest := func() string { return regexp.MustCompile(`\b[0-9a-f]{10}\b`).FindString(s.web1.MustRun("b1000ctl", "list")) }
+			oldest := func() string {
+				return regexp.MustCompile(`\b[0-9a-f]{10}\b`).FindString(s.web1.MustRun("b1000ctl", "list"))
+			}
 			s.web1.MustRun("b1000ctl", "restore", oldest(), "--to", "/srv/first")
 
 			s.slowly()

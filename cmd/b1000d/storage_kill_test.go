@@ -17,6 +17,7 @@ import (
 	"b1000/internal/mtls/mtlstest"
 	"b1000/internal/report"
 	"b1000/internal/store"
+	"b1000/internal/testdisk"
 )
 
 // served is a storage server of its own, which can be killed.
@@ -65,9 +66,18 @@ func must(t *testing.T, err error) {
 
 func newServed(t *testing.T, settings string) *served {
 	t.Helper()
+	return newServedOn(t, settings, "")
+}
+
+// newServedOn is one that keeps its backups on a disk that is mounted at a directory.
+func newServedOn(t *testing.T, settings, disk string) *served {
+	t.Helper()
 	s := &served{t: t, dir: t.TempDir(), port: freePort(t), ca: mtlstest.New(t, "authority"), log: &safeBuffer{}}
-	for _, d := range []string{"/kept", "/clients"} {
-		must(t, os.Mkdir(s.dir+d, 0o700))
+	must(t, os.Mkdir(s.dir+"/clients", 0o700))
+	if disk == "" {
+		must(t, os.Mkdir(s.dir+"/kept", 0o700))
+	} else {
+		must(t, os.Symlink(disk, s.dir+"/kept"))
 	}
 	cert, key := s.ca.Issue(t, "localhost", nil)
 	text := fmt.Sprintf("[storage]\npath = %s/kept\nclients_dir = %[1]s/clients\naddress = 127.0.0.1\nport = %s\nstatus_port = %s\nmin_free = 1M\ntls_cert = %s\ntls_key = %s\ntls_ca = %s\n%s\n",
@@ -168,7 +178,19 @@ func storeOnce(st store.Store, t store.Target, src string) error {
 // nothing between; whoever was at work goes on as soon as it is back.
 func TestTheServerIsKilledAtEachStep(t *testing.T) {
 	t.Parallel()
-	s := newServed(t, "")
+	for name, disk := range map[string]func(t *testing.T) string{
+		"links":     func(*testing.T) string { return "" },
+		"snapshots": func(t *testing.T) string { return testdisk.Loop(t, "btrfs", 1<<30) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			killAtEachStep(t, newServedOn(t, "", disk(t)))
+		})
+	}
+}
+
+func killAtEachStep(t *testing.T, s *served) {
+	t.Helper()
 	st := s.client("web1", "allow = backup list show restore verify delete\n")
 	src := filepath.Join(t.TempDir(), "src")
 	must(t, os.MkdirAll(src, 0o755))

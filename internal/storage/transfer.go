@@ -117,7 +117,7 @@ func (s *Server) transfer(c *call) (*transfer, error) {
 	t := s.transfers[c.r.PathValue("token")]
 	s.mu.Unlock()
 	if t == nil || t.client.name != c.client.name {
-		return nil, &refusal{status: http.StatusGone, text: "there is no such transfer any more"}
+		return nil, &refusal{status: http.StatusGone, text: "there is no such transfer any more; the server may have been started anew"}
 	}
 	return t, nil
 }
@@ -170,7 +170,7 @@ func (t *transfer) enter() error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.over {
-		return &refusal{status: http.StatusGone, text: "there is no such transfer any more"}
+		return &refusal{status: http.StatusGone, text: "there is no such transfer any more; the server may have been started anew"}
 	}
 	t.idle.Stop()
 	t.conns++

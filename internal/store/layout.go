@@ -39,6 +39,9 @@ const (
 
 func manifestName(base string) string { return "." + base + ".json" }
 
+// halfManifest is what a manifest is called while it is written.
+func halfManifest(base string) string { return ".b1000-manifest-" + base }
+
 func manifestBase(name string) (string, bool) {
 	if !strings.HasPrefix(name, ".") || !strings.HasSuffix(name, ".json") || len(name) <= len("..json") {
 		return "", false

@@ -212,8 +212,10 @@ func (s *local) Delete(ctx context.Context, e Entry) error {
 			return err
 		}
 	}
-	if err := os.Remove(filepath.Join(filepath.Dir(tree), manifestName(e.Base))); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
+	for _, name := range []string{manifestName(e.Base), halfManifest(e.Base)} {
+		if err := os.Remove(filepath.Join(filepath.Dir(tree), name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 	}
 	if err := syncDir(filepath.Dir(tree)); err != nil {
 		return err

@@ -278,9 +278,10 @@ func (b *localBackup) Close() error {
 	return errors.Join(errs...)
 }
 
-// writeManifest writes the manifest under its final name, whole or not at all.
+// writeManifest writes the manifest under its final name, whole or not at all. What
+// it leaves when it is killed is written over by the next, or deleted with the backup.
 func (b *localBackup) writeManifest(m report.Manifest) error {
-	f, err := os.CreateTemp(b.folder, ".b1000-manifest-")
+	f, err := os.OpenFile(filepath.Join(b.folder, halfManifest(b.target.Base)), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err
 	}

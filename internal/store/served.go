@@ -231,6 +231,8 @@ func (t *transfer) explain(ctx context.Context, err error) error {
 	var fault *faultError
 	told := t.store.ask(ctx, request{method: http.MethodGet, path: wire.Transfer + t.token}, nil)
 	switch {
+	case errors.As(told, &fault) && forgotten(told) && cut(err):
+		return &cutError{err, fault.text}
 	case errors.As(told, &fault):
 		return fmt.Errorf("%w; the server says: %s", err, fault.text)
 	case mtls.Refused(told): // it is not admitted any more

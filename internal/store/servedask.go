@@ -193,3 +193,19 @@ func (s *served) lines(ctx context.Context, r request, each func(wire.Line)) err
 		each(l)
 	}
 }
+
+// cutError is an error of rsync that comes of a connection which broke, whatever
+// rsync takes it for.
+type cutError struct {
+	err error
+	why string // as the server says
+}
+
+func (e *cutError) Error() string { return "the connection broke; the server says: " + e.why }
+func (e *cutError) Unwrap() error { return e.err }
+
+// cut reports whether rsync's status is one that a broken connection can have.
+func cut(err error) bool {
+	var e *rsync.Error
+	return errors.As(err, &e) && (e.Code == 5 || e.Code == 10 || e.Code == 12)
+}
