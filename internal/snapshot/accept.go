@@ -2,6 +2,7 @@ package snapshot
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -180,7 +181,7 @@ func (a *acceptor) serve() error {
 		err = a.sweepCopied()
 	}
 	if err != nil {
-		return err
+		return cmp.Or(a.failure(), err)
 	}
 	return errors.Join(a.frames.send(frameDone, nil), a.frames.flush())
 }
