@@ -46,6 +46,10 @@ type Manifest struct {
 	Streams        []Stream  `json:"streams,omitempty"`
 	Warnings       []string  `json:"warnings,omitempty"`
 	Program        string    `json:"program"`
+
+	// Boot tells which boot of the machine that stores it an unfinished one was
+	// begun in; it is empty once all that there is of it has reached the disk.
+	Boot string `json:"boot,omitempty"`
 }
 
 // Stream is one stored stream of a backup.

@@ -28,10 +28,14 @@ type AcceptOptions struct {
 	// BaseTimes begins with its time. What is equal stays there, all else is
 	// removed, but for what is called Leave at its top. Of the other bases seeds
 	// are made.
-	Copied  bool
-	Leave   string
-	Stored  Stored
-	Seeds   Seeds
+	Copied bool
+	Leave  string
+	Stored Stored
+	Seeds  Seeds
+	// Unsure says that the machine went down while bases that are no backups (see
+	// Seeds.Own), or Target, were filled: a file there that had a seed may look
+	// like what it is to become, and still hold something else.
+	Unsure  bool
 	Workers int // 0: 2
 }
 
@@ -113,6 +117,12 @@ func (a *acceptor) open(ctx context.Context, opt AcceptOptions) error {
 	r := &run{ctx: ctx, target: -1, copied: opt.Copied, root: unix.Geteuid() == 0, opt: Options{
 		Bases: opt.Bases, BaseTimes: opt.BaseTimes, Target: opt.Target, Stored: opt.Stored, Workers: opt.Workers,
 	}}
+	if opt.Unsure {
+		r.unsure = unsure{from: opt.Seeds.Own, least: uint64(opt.Seeds.Least)}
+		if opt.Copied {
+			r.unsure.from = 0
+		}
+	}
 	if !r.root && opt.Stored == Inode {
 		return errors.New("only root can link on behalf of another machine")
 	}

@@ -89,6 +89,9 @@ func (p *place) offer(opt snapshot.Options) (snapshot.Result, error) {
 		if p.own {
 			there.Seeds.Own = 0
 		}
+		if p.unsure {
+			there.Unsure, there.Seeds.Least = true, 1<<20
+		}
 	}
 	go func() {
 		_, err := snapshot.Accept(context.Background(), there, server)

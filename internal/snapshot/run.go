@@ -28,6 +28,7 @@ type run struct {
 	modern   bool // listxattrat
 
 	used   used
+	unsure unsure
 	copied bool // the target is the first base as well, see Accept
 	groups groups
 	rest   *restList
@@ -45,6 +46,13 @@ type run struct {
 	badCount int
 	reported int64
 	telling  bool
+}
+
+// unsure are regular files of least bytes or more, in bases from one on, which are
+// not taken for what they look like; none where least is 0.
+type unsure struct {
+	from  int
+	least uint64
 }
 
 // include is a Source that has been checked.

@@ -95,6 +95,9 @@ func (k *worker) alike(i int, b *unix.Statx_t) bool {
 	if inodeOf(a) == inodeOf(b) { // the source is linked to the base: who writes to it writes to the backup
 		return false
 	}
+	if u := k.unsure; u.least > 0 && i >= u.from && a.Size >= u.least && a.Mode&unix.S_IFMT == unix.S_IFREG {
+		return false
+	}
 	return i >= len(k.opt.BaseTimes) || !uncertain(k.opt.BaseTimes[i], a.Mtime)
 }
 

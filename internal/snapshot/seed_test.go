@@ -2,10 +2,12 @@ package snapshot_test
 
 import (
 	"bytes"
+	"errors"
 	"math/rand"
 	"os"
 	"regexp"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -160,5 +162,37 @@ func TestSeedsFollowNothing(t *testing.T) {
 	p.must(err)
 	if left, _ := os.ReadDir(p.at("away")); len(left) > 0 {
 		t.Errorf("written to another place: %v", left)
+	}
+}
+
+// What had a seed when the machine went down may look like what it was to become: it
+// is sent again, as far as it is something else.
+func TestAfterACrashWhatHadASeedIsNotTakenForWhatItLooksLike(t *testing.T) {
+	t.Parallel()
+	for _, copied := range []bool{false, true} {
+		p := newPlace(t)
+		p.apart, p.seeded, p.own, p.copied = true, true, true, copied
+		p.write("small")
+		p.change("big", 4, 1)
+		p.first()
+		before, err := os.Stat(p.at("1/src/big"))
+		p.must(err)
+		f, err := os.OpenFile(p.at("1/src/big"), os.O_WRONLY, 0)
+		p.must(err)
+		_, err = f.WriteAt([]byte("what was there before"), 1<<20)
+		p.must(errors.Join(err, f.Close(), os.Chtimes(p.at("1/src/big"), before.ModTime(), before.ModTime())))
+		_, list, err := p.link("1", "2")
+		p.must(err)
+		if len(list) > 0 {
+			t.Fatalf("copied %t: it does not look whole: %q", copied, list)
+		}
+		p.unsure = true
+		res, list, err := p.link("1", "3")
+		p.must(err)
+		if len(list) != 1 || !strings.HasSuffix(list[0], "/src/big") || res.Linked != 1 {
+			t.Errorf("copied %t: result %+v, for rsync %q", copied, res, list)
+		}
+		p.finish("3")
+		p.equal(p.at("src"), p.at("3/src"))
 	}
 }

@@ -32,6 +32,7 @@ type place struct {
 	ready                   func() // called when it is, if not nil
 	leave                   string // a name in it that stays
 	seeded                  bool   // and what is wanted has seeds
+	unsure                  bool   // and may not be what they look like
 	own                     bool   // the bases are no backups
 	apart                   bool   // source and base are on two machines: Offer and Accept in place of Link
 	remembers               bool   // Options.Bare is set

@@ -46,6 +46,7 @@ func (s *Server) link(ctx context.Context, p *peer, t *transfer) error {
 	if into.Copied {
 		o.Bases = o.Bases[1:]
 	}
+	o.Unsure = b.place.Unsure()
 	if s.FakeSuper {
 		o.Stored = snapshot.Munged // see module.config
 	}

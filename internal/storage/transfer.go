@@ -91,7 +91,7 @@ func (s *Server) tree(c *call) error {
 		return err
 	}
 	link := len(t.bases) > 0
-	return c.say(wire.Ready{Token: t.token, Resumed: used && !link, Link: link, Bulk: bulky(s), FakeSuper: s.FakeSuper, Again: b.place.Doubtful()})
+	return c.say(wire.Ready{Token: t.token, Resumed: used && !link, Link: link, Bulk: bulky(s), FakeSuper: s.FakeSuper, Again: b.place.Doubtful() || !link && b.place.Unsure()})
 }
 
 // restore makes a place to read a backup from.

@@ -131,10 +131,13 @@ func (b *localBackup) forget() error {
 // settle lets what an unfinished backup leaves behind reach the disk, or forgets
 // it: the next run takes it up.
 func (b *localBackup) settle() error {
-	if b.disk == nil || b.committed || b.flush() == nil {
+	switch {
+	case b.disk == nil || b.committed:
 		return nil
+	case b.flush() != nil:
+		return b.forget()
 	}
-	return b.forget()
+	return b.settled()
 }
 
 // doubt is the file that stands beside a sync backup that the disk has not kept,

@@ -60,7 +60,7 @@ func (s *local) Begin(ctx context.Context, t Target) (Backup, error) {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		return nil, err
 	}
-	b := &localBackup{store: s, target: t, folder: folder, tree: filepath.Join(folder, t.Base), old: streamsAt(list, t)}
+	b := &localBackup{boot: bootOf(list, t), store: s, target: t, folder: folder, tree: filepath.Join(folder, t.Base), old: streamsAt(list, t)}
 	if t.full() {
 		b.tree = filepath.Join(folder, partialPrefix+t.Base)
 		if t.HardLink {

@@ -23,23 +23,23 @@ import (
 
 // localBackup is a backup that is being written into a local directory.
 type localBackup struct {
-	store                    *local
-	target                   Target
-	folder                   string  // the directory that holds tree and manifest
-	tree                     string  // what is written to
-	last                     *Entry  // the last complete backup, to link to
-	left                     []Entry // unfinished trees of earlier runs
-	aside                    []string
-	links                    string    // see Links
-	subvolume, grown, linked bool      // the tree is a subvolume, has an upload at its top, and holds all that is unchanged
-	since                    time.Time // of a grown tree: when what is in it was copied
-	tried                    bool
-	ready                    bool       // the tree is of this process, and what Stream stores may stay
-	once                     sync.Mutex // held while that is found out
-	old                      []report.Stream
-	lock                     *os.File
-	disk                     *os.File // opened before anything was written: it reports each error since, whoever else was told
-	lost                     atomic.Pointer[error]
+	store  *local
+	target Target
+	folder string  // the directory that holds tree and manifest
+	tree   string  // what is written to
+	last   *Entry  // the last complete backup, to link to
+	left   []Entry // unfinished trees of earlier runs
+	aside  []string
+	links  string // see Links
+	growth        // where it is a subvolume
+	boot   string // see bootOf
+	tried  bool
+	ready  bool       // the tree is of this process, and what Stream stores may stay
+	once   sync.Mutex // held while that is found out
+	old    []report.Stream
+	lock   *os.File
+	disk   *os.File // opened before anything was written: it reports each error since, whoever else was told
+	lost   atomic.Pointer[error]
 
 	committed bool
 }
@@ -281,6 +281,10 @@ func (b *localBackup) Close() error {
 // writeManifest writes the manifest under its final name, whole or not at all. What
 // it leaves when it is killed is written over by the next, or deleted with the backup.
 func (b *localBackup) writeManifest(m report.Manifest) error {
+	m.Boot = ""
+	if m.State != report.Complete && b.target.full() {
+		m.Boot = b.boot
+	}
 	f, err := os.OpenFile(filepath.Join(b.folder, halfManifest(b.target.Base)), os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600)
 	if err != nil {
 		return err

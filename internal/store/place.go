@@ -40,6 +40,9 @@ type Place interface {
 	// Doubtful reports whether what is there has to be written again, even if it
 	// looks the same.
 	Doubtful() bool
+	// Unsure reports whether files in what is there of this backup may not be what they
+	// look like, if they were begun with an older content (see snapshot.Seeds).
+	Unsure() bool
 	// Links makes an empty directory for a tree that is linked to Bases, or a copy of
 	// the first of them. Commit moves to it what is in Dir, where whoever fills it
 	// never gets near a link, and makes it the backup (see snapshot.Merge). Linked
@@ -106,6 +109,9 @@ func (b *localBackup) takeOver(e Entry) (string, error) {
 		return "", err
 	}
 	defer unlock(lock)
+	if err := b.inherit(e); err != nil {
+		return "", err
+	}
 	dir := b.nextAside()
 	if err := os.Rename(tree, dir); err != nil {
 		return "", err

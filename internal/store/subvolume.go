@@ -30,6 +30,14 @@ const (
 	keptName     = "kept"
 )
 
+// growth is how far a tree has come that is a subvolume.
+type growth struct {
+	subvolume bool
+	grown     bool      // there is an upload at its top
+	linked    bool      // all that is unchanged has been found in it
+	since     time.Time // when what is in it was copied
+}
+
 // upload is the directory at the top of the tree.
 func (b *localBackup) upload() string { return uploadAt(b.tree, b.target.Manifest.ID) }
 
@@ -198,6 +206,9 @@ func (b *localBackup) takeTree(e Entry) error {
 		return err
 	}
 	unlock(lock) // for what has the tree next
+	if err := b.inherit(e); err != nil {
+		return err
+	}
 	if err := b.replace(func() error { return os.Rename(tree, b.tree) }); err != nil {
 		return err
 	}
