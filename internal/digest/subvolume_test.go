@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"testing"
+	"time"
 
 	"b1000/internal/testdisk"
 )
@@ -20,6 +21,7 @@ func TestFilesOfOneNumberInTwoSubvolumesAreTwo(t *testing.T) {
 	var known [2]job
 	for i, name := range []string{"/one", "/two"} {
 		btrfs("create", dir+name)
+		time.Sleep(20 * time.Millisecond) // as who makes them for backups sees to it
 		if err := os.WriteFile(dir+name+"/file", []byte(name), 0o600); err != nil {
 			t.Fatal(err)
 		}
