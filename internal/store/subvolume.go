@@ -6,11 +6,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync"
 	"time"
 
 	"github.com/dennwc/btrfs"
-	"golang.org/x/sys/unix"
 
 	"b1000/internal/rsync"
 	"b1000/internal/snapshot"
@@ -43,11 +41,6 @@ func (b *localBackup) upload() string { return uploadAt(b.tree, b.target.Manifes
 
 func uploadAt(tree, id string) string { return filepath.Join(tree, uploadPrefix+id) }
 
-func isSubvolume(dir string) bool {
-	is, err := btrfs.IsSubVolume(dir)
-	return is && err == nil
-}
-
 // wantsSubvolume reports whether the tree of a new backup is to be a subvolume: not
 // where the last one is none, to which it could not be linked then.
 func (b *localBackup) wantsSubvolume() bool {
@@ -73,42 +66,6 @@ func (b *localBackup) makeTree() error {
 	}
 	return os.Mkdir(b.tree, 0o755)
 }
-
-// born is when the last subvolume was made that is no snapshot.
-var born struct {
-	sync.Mutex
-	at unix.StatxTimestamp
-}
-
-// makeSubvolume makes an empty subvolume. No two are born at one time, by which
-// their files are told apart (digest, and the usage of a client).
-func makeSubvolume(dir string) error {
-	born.Lock()
-	defer born.Unlock()
-	for {
-		if _, err := os.Lstat(dir); err == nil {
-			return fs.ErrExist
-		}
-		if err := btrfs.CreateSubVolume(dir); err != nil {
-			return err
-		}
-		var st unix.Statx_t
-		if err := unix.Statx(unix.AT_FDCWD, dir, unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BASIC_STATS|unix.STATX_BTIME, &st); err != nil {
-			return err
-		}
-		if st.Btime != born.at {
-			born.at = st.Btime
-			return os.Chmod(dir, fs.FileMode(st.Mode)&0o755)
-		}
-		if err := os.Remove(dir); err != nil {
-			return err
-		}
-		time.Sleep(tick)
-	}
-}
-
-// tick is how long the clock of a file system may stand still.
-const tick = 10 * time.Millisecond
 
 // replace puts something else in the place of the tree, which is put aside if
 // there is anything in it.
@@ -280,10 +237,4 @@ func (b *localBackup) ungrow(ctx context.Context) error {
 	err = removeTree(ctx, b.upload())
 	b.grown = err != nil
 	return err
-}
-
-// removeSubvolume removes a subvolume at once; false where that is not permitted or
-// it is none.
-func removeSubvolume(dir string) bool {
-	return isSubvolume(dir) && btrfs.DeleteSubVolume(dir) == nil
 }
