@@ -30,6 +30,9 @@ type AcceptOptions struct {
 	// are made.
 	Copied bool
 	Leave  string
+	// Done, if not nil, is called when everything is done, before the other side is
+	// told so. Its error is Accept's.
+	Done   func() error
 	Stored Stored
 	Seeds  Seeds
 	// Unsure says that the machine went down while bases that are no backups (see
@@ -92,6 +95,7 @@ type acceptor struct {
 	frames *frames
 	same   bool // both sides are one machine
 	stay   staying
+	done   func() error
 	sum    Accepted
 	sumMu  sync.Mutex
 	seed   maphash.Seed
@@ -110,7 +114,7 @@ func (a *acceptor) open(ctx context.Context, opt AcceptOptions) error {
 	if opt.Workers <= 0 {
 		opt.Workers = 4
 	}
-	a.stay.leave = opt.Leave
+	a.stay.leave, a.done = opt.Leave, opt.Done
 	if opt.Copied {
 		opt.Bases = append([]string{opt.Target}, opt.Bases...)
 	}
@@ -189,6 +193,9 @@ func (a *acceptor) serve() error {
 	}
 	if err == nil && a.copied {
 		err = a.sweepCopied()
+	}
+	if err == nil && a.done != nil {
+		err = a.done()
 	}
 	if err != nil {
 		return cmp.Or(a.failure(), err)

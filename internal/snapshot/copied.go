@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/maphash"
+	"strings"
 	"sync"
 
 	"github.com/RoaringBitmap/roaring/v2/roaring64"
@@ -165,6 +166,13 @@ func (a *acceptor) staying(ino uint64, names ...string) {
 func (a *acceptor) stayed(ino uint64, p string) bool {
 	c := &a.stay
 	return a.used.has(inode{a.targetID.dev, ino}) && (c.several == nil || !c.several.Contains(ino) || c.names.Contains(maphash.String(a.seed, p)))
+}
+
+// reserved tells whether a path is that of what is left at the top of the target, or
+// below it: nobody may offer that.
+func (a *acceptor) reserved(p string) bool {
+	rest, is := strings.CutPrefix(p, a.stay.leave)
+	return a.stay.leave != "" && is && (rest == "" || rest[0] == '/')
 }
 
 func below(dir, name string) string {

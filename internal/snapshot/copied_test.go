@@ -1,6 +1,9 @@
 package snapshot_test
 
 import (
+	"bytes"
+	"context"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -133,3 +136,75 @@ func TestEmptyGoesDeep(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// Files that have become directories, in frames that several helpers take at once:
+// none removes what another has made meanwhile.
+func TestManyFilesOfACopiedTargetHaveBecomeDirectories(t *testing.T) {
+	t.Parallel()
+	p := newPlace(t)
+	p.apart, p.copied = true, true
+	for i := range 1500 {
+		p.write(fmt.Sprintf("a%04d/b", i))
+	}
+	p.first()
+	for i := range 1500 {
+		f := p.at(fmt.Sprintf("src/a%04d/b", i))
+		p.must(os.Remove(f))
+		for _, dir := range []string{f, f + "/c", f + "/c/d"} {
+			p.must(os.Mkdir(dir, 0o753))
+		}
+	}
+	for round := range 4 {
+		to := fmt.Sprint(round + 2)
+		_, list, err := p.link("1", to)
+		p.must(err)
+		if len(list) > 0 {
+			t.Errorf("for rsync: %q", list)
+		}
+		p.same(manifest(t, p.at("src")), manifest(t, p.at(to, "src")), "there is something else")
+	}
+}
+
+// What is called as what is left at the top is refused, by whatever frame it comes.
+func TestWhatIsLeftIsNobodysToOffer(t *testing.T) {
+	t.Parallel()
+	a := file(len("content of a"), 1e9)
+	for name, frame := range map[string][]byte{
+		"a directory":       frame('d', 1, "left", 0, 0, 0),
+		"one below":         frame('d', 1, "left/new", 0, 0, 0),
+		"a name of one":     frame('d', 1, "", 0, 1, "left", 0),
+		"an entry":          frame('d', 1, "", 0, 0, 1, "left", a),
+		"one of many names": frame('g', 1, a, 2, "src/a", "left/new"),
+		"itself":            frame('g', 1, a, 2, "src/a", "left"),
+		"one that has gone": frame('x', "left", "new"),
+		"itself, gone":      frame('x', "", "left"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			p := newPlace(t)
+			p.write("a")
+			p.first()
+			p.must(os.MkdirAll(p.at("1/left/new"), 0o700))
+			p.must(os.WriteFile(p.at("1/left/new/f"), []byte("f"), 0o600))
+			p.copied, p.leave = true, "left"
+			err := p.attack(append(bytes.Clone(hello), append(frame, sealedEnd...)...))
+			if err == nil || !strings.Contains(err.Error(), "no frame") {
+				t.Errorf("error %v", err)
+			}
+			p.same(manifest(t, p.at("1/left")), manifest(t, p.at("2/left")), "it has changed")
+		})
+	}
+	p := newPlace(t)
+	p.must(os.MkdirAll(p.at("2/left"), 0o700))
+	p.must(os.MkdirAll(p.at("2.upload/left"), 0o700))
+	p.must(os.WriteFile(p.at("2.upload/left/f"), nil, 0o600))
+	err := snapshot.Merge(context.Background(), snapshot.MergeOptions{Upload: p.at("2.upload"), Target: p.at("2"), Top: "left"})
+	if err == nil || !strings.Contains(err.Error(), `"left" is no name`) {
+		t.Errorf("error %v", err)
+	}
+	if _, err := os.Lstat(p.at("2/left/f")); err == nil {
+		t.Error("it was uploaded")
+	}
+}
+
+var sealedEnd = frame('e')

@@ -91,7 +91,8 @@ func (h *helper) make700(p string) (int, error) {
 func (h *helper) mkdir700(at int, name string) error {
 	err := unix.Mkdirat(at, name, 0o700)
 	if err == unix.EEXIST && h.copied && !isDir(at, cname(name)) {
-		if err = unlink(at, name); err == nil {
+		// Another helper may have made the directory meanwhile: then this fails.
+		if err = unix.Unlinkat(at, name, 0); err == nil || err == unix.ENOENT || err == unix.EISDIR {
 			err = unix.Mkdirat(at, name, 0o700)
 		}
 	}
@@ -104,7 +105,7 @@ func (h *helper) mkdir700(at int, name string) error {
 // dir takes a part of a directory.
 func (h *helper) dir(b *body) error {
 	number, p, flags := b.number(), b.path(), b.bytes(1)
-	if b.bad {
+	if b.bad || h.acceptor.reserved(p) {
 		return errFrame
 	}
 	place := h.acceptor.place(p)
@@ -115,7 +116,7 @@ func (h *helper) dir(b *body) error {
 		return err
 	}
 	defer d.close()
-	if err := h.subs(d, b); err != nil {
+	if err := h.subs(d, p, b); err != nil {
 		return err
 	}
 	bits, err := h.entries(d, p, b)
@@ -139,11 +140,14 @@ func (h *helper) answer(number uint64, b *body, bits []byte) error {
 }
 
 // subs makes the directories of a directory.
-func (h *helper) subs(d *dir, b *body) error {
+func (h *helper) subs(d *dir, p string, b *body) error {
 	for n := b.number(); n > 0 && !b.bad; n-- {
 		name := string(plain(b.name()))
 		if b.bad {
 			break
+		}
+		if h.acceptor.reserved(below(p, name)) {
+			return errFrame
 		}
 		if err := h.mkdir700(d.dst, name); err != nil {
 			return fmt.Errorf("make directory %q: %w", name, err)
@@ -161,7 +165,7 @@ func (h *helper) entries(d *dir, p string, b *body) ([]byte, error) {
 	for i := 0; i < n; i++ {
 		name := b.name()
 		b.entry(&t, &before)
-		if b.bad || t.st.Mode&unix.S_IFMT == unix.S_IFDIR {
+		if b.bad || t.st.Mode&unix.S_IFMT == unix.S_IFDIR || h.acceptor.reserved(below(p, string(plain(name)))) {
 			return nil, errFrame
 		}
 		has, err := h.decideTold(d, p, name, &t)
@@ -226,7 +230,7 @@ func (h *helper) self(d *dir, b *body, flags byte) error {
 // drop removes a directory that was named and has gone.
 func (h *helper) drop(b *body) error {
 	p, name := b.path(), string(plain(b.name()))
-	if b.bad || len(b.rest) > 0 {
+	if b.bad || len(b.rest) > 0 || h.acceptor.reserved(below(p, name)) {
 		return errFrame
 	}
 	err := h.inPlace(p, func(at int) error { return unix.Unlinkat(at, name, unix.AT_REMOVEDIR) })

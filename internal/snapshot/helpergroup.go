@@ -21,7 +21,7 @@ func (h *helper) group(b *body) error {
 		return errFrame
 	}
 	for _, p := range names {
-		if p == "" {
+		if p == "" || h.acceptor.reserved(p) {
 			return errFrame
 		}
 	}

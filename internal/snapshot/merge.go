@@ -16,6 +16,7 @@ type MergeOptions struct {
 	Upload string
 	Target string // Accept's
 	Leave  string // a name that is not part of a snapshot: of rsync's --partial-dir
+	Top    string // a name at the top of Target that is not part of it either, and which nothing may take
 }
 
 // Merge moves what another machine has uploaded to the tree that Accept has
@@ -29,7 +30,7 @@ type MergeOptions struct {
 // Directories that are in the upload pass on their attributes, but for the top
 // one, and those that were made for Seeds. No link is followed on either side.
 func Merge(ctx context.Context, opt MergeOptions) error {
-	m := &merger{ctx: ctx, leave: opt.Leave, upload: -1, target: -1}
+	m := &merger{ctx: ctx, leave: opt.Leave, top: opt.Top, upload: -1, target: -1}
 	defer m.close()
 	err := m.open(opt)
 	if err == nil {
@@ -43,7 +44,7 @@ func Merge(ctx context.Context, opt MergeOptions) error {
 
 type merger struct {
 	ctx            context.Context
-	leave          string
+	leave, top     string
 	upload, target int
 	attrs          *attrs
 	buf            []byte
@@ -114,6 +115,9 @@ func (m *merger) here(p string) (subs []byte, err error) {
 		return nil, err
 	}
 	for name := range split(names) {
+		if p == "" && m.top != "" && string(plain(name)) == m.top {
+			return nil, fmt.Errorf("%q is no name that something in a backup can have here", m.top)
+		}
 		isDir, err := m.entry(from, to, name)
 		if err != nil {
 			return nil, err

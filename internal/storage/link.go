@@ -56,16 +56,21 @@ func (s *Server) link(ctx context.Context, p *peer, t *transfer) error {
 			o.Seeds.Own = 1
 		}
 	}
-	sum, err := snapshot.Accept(ctx, o, mtls.Patient{Conn: p, Limit: s.Timeout})
-	if err == nil {
+	done := false // the client may know it
+	o.Done = func() error {
 		b.mu.Lock()
-		err = b.place.Linked()
-		b.mu.Unlock()
+		defer b.mu.Unlock()
+		err := b.place.Linked()
+		done = err == nil
+		return err
 	}
-	if err != nil {
+	sum, err := snapshot.Accept(ctx, o, mtls.Patient{Conn: p, Limit: s.Timeout})
+	if err != nil && !done {
 		b.mu.Lock()
 		b.place.NoLinks()
 		b.mu.Unlock()
+	}
+	if err != nil {
 		return err
 	}
 	s.Log.Info(fmt.Sprintf("%s: backup %s of job %s: %d entries linked, %d wanted", b.client, b.target.Manifest.ID, b.target.Job, sum.Linked, sum.Wanted))

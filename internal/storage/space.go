@@ -92,7 +92,7 @@ func (s *Server) trees(ctx context.Context, c *client) (int64, error) {
 
 // weigh sums up what is below a client's root but for the directory except.
 func (s *Server) weigh(ctx context.Context, c *client, except string) (int64, error) {
-	seen := newSeen()
+	seen := newSeen(s.root(c))
 	var sum int64
 	err := filepath.WalkDir(s.root(c), func(p string, d fs.DirEntry, err error) error {
 		if err != nil || ctx.Err() != nil {
@@ -114,16 +114,18 @@ func (s *Server) weigh(ctx context.Context, c *client, except string) (int64, er
 // subvolumes of Btrfs, which snapshots pass on with number and birth.
 type seen struct {
 	seed     maphash.Seed
+	btrfs    bool
 	families map[uint64]unix.StatxTimestamp // of subvolumes, by device: when the first was born that they go back to
 	inodes   map[uint64]struct{}            // by hash
 }
 
-func newSeen() *seen {
-	return &seen{maphash.MakeSeed(), map[uint64]unix.StatxTimestamp{}, map[uint64]struct{}{}}
+func newSeen(root string) *seen {
+	var at unix.Statfs_t
+	btrfs := unix.Statfs(root, &at) == nil && int64(at.Type) == unix.BTRFS_SUPER_MAGIC
+	return &seen{maphash.MakeSeed(), btrfs, map[uint64]unix.StatxTimestamp{}, map[uint64]struct{}{}}
 }
 
-// firstOfSubvolume is the number of each subvolume's top directory. Where another
-// file system has a directory of that number no harm is done.
+// firstOfSubvolume is the number of each subvolume's top directory.
 const firstOfSubvolume = 256
 
 // before reports whether an inode was met before. A subvolume is met before what is
@@ -131,7 +133,7 @@ const firstOfSubvolume = 256
 func (s *seen) before(st *unix.Statx_t) bool {
 	dev := unix.Mkdev(st.Dev_major, st.Dev_minor)
 	if st.Mode&unix.S_IFMT == unix.S_IFDIR {
-		if st.Ino == firstOfSubvolume {
+		if s.btrfs && st.Ino == firstOfSubvolume {
 			s.families[dev] = st.Btime
 		}
 		return false

@@ -118,7 +118,7 @@ func (b *localBackup) forget() error {
 	if b.links != "" {
 		gone = append(gone, b.links)
 	}
-	var errs []error
+	errs := []error{b.unnote()}
 	for _, dir := range gone {
 		errs = append(errs, removeTree(context.Background(), dir))
 	}

@@ -212,7 +212,7 @@ func (s *local) Delete(ctx context.Context, e Entry) error {
 			return err
 		}
 	}
-	for _, name := range []string{manifestName(e.Base), halfManifest(e.Base)} {
+	for _, name := range []string{manifestName(e.Base), halfManifest(e.Base), noteName(e.Base), noteName(e.Base) + "~"} {
 		if err := os.Remove(filepath.Join(filepath.Dir(tree), name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

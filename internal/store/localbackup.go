@@ -114,7 +114,7 @@ func (b *localBackup) putAside() error {
 	}
 	b.aside = append(b.aside, old)
 	b.grown = false
-	if err := b.makeTree(); err != nil {
+	if err := errors.Join(b.unnote(), b.makeTree()); err != nil {
 		return err
 	}
 	lock, err := lockDir(b.tree)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"strings"
 
 	"golang.org/x/sys/unix"
 
@@ -37,6 +38,9 @@ func (b *localBackup) keepStream(ctx context.Context, s Stream, r io.Reader) (re
 	dir, err := b.fresh()
 	if err != nil {
 		return report.Stream{}, err
+	}
+	if first, _, _ := strings.Cut(s.Name, "/"); b.grown && first == b.top {
+		return report.Stream{}, fmt.Errorf("%q is not a name for a stream here", s.Name)
 	}
 	if r, err = slowed(ctx, r, s.BWLimit); err != nil {
 		return report.Stream{}, err

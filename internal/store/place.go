@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -122,6 +123,9 @@ func (b *localBackup) takeOver(e Entry) (string, error) {
 
 // snapshotBases are those of a subvolume: itself, and halves of files.
 func (b *localBackup) snapshotBases() (dirs []string, since []time.Time) {
+	if !b.grown && b.failed {
+		return nil, nil
+	}
 	if !b.grown {
 		for _, o := range b.origins() {
 			dirs, since = append(dirs, b.tree), append(since, o.since)
@@ -141,7 +145,10 @@ func (b *localBackup) Links() (Links, error) {
 	b.once.Lock()
 	defer b.once.Unlock()
 	if b.grown {
-		return Links{Dir: b.tree, Copied: true, Leave: filepath.Base(b.upload())}, nil
+		return Links{Dir: b.tree, Copied: true, Leave: b.top}, nil
+	}
+	if b.subvolume {
+		return Links{}, errors.New("there is no backup to go on from")
 	}
 	dir := b.nextAside()
 	if err := os.Mkdir(dir, 0o755); err != nil {
@@ -158,8 +165,11 @@ func (b *localBackup) Linked() error {
 	if !b.grown {
 		return nil
 	}
+	if err := b.note(b.target.Manifest.Start); err != nil {
+		return err
+	}
 	b.linked = true
-	return b.keptFrom(b.target.Manifest.Start)
+	return nil
 }
 
 // NoLinks leaves the directory as one that the commit removes: to remove it now

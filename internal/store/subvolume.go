@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -18,28 +19,16 @@ import (
 // last backup: what does not change there takes neither time nor space. Until the
 // commit there is a directory at its top with what does not belong to it:
 //
-//	.upload-ID/new   what is written; the commit moves it to its place
-//	.upload-ID/old   halves of files, of an attempt before
-//	.upload-ID/kept  since when the rest of the tree is what it should be, if it is
+//	new   what is written; the commit moves it to its place
+//	old   halves of files, of an attempt before
+//
+// Its name is known to nobody who could make something of that name, and stands in a
+// file beside the tree (growth).
 const (
 	uploadPrefix = ".upload-"
 	newName      = "new"
 	oldName      = "old"
-	keptName     = "kept"
 )
-
-// growth is how far a tree has come that is a subvolume.
-type growth struct {
-	subvolume bool
-	grown     bool      // there is an upload at its top
-	linked    bool      // all that is unchanged has been found in it
-	since     time.Time // when what is in it was copied
-}
-
-// upload is the directory at the top of the tree.
-func (b *localBackup) upload() string { return uploadAt(b.tree, b.target.Manifest.ID) }
-
-func uploadAt(tree, id string) string { return filepath.Join(tree, uploadPrefix+id) }
 
 // wantsSubvolume reports whether the tree of a new backup is to be a subvolume: not
 // where the last one is none, to which it could not be linked then.
@@ -68,8 +57,8 @@ func (b *localBackup) makeTree() error {
 }
 
 // replace puts something else in the place of the tree, which is put aside if
-// there is anything in it.
-func (b *localBackup) replace(do func() error) error {
+// there is anything in it. What is put there is locked, unless a lock is given.
+func (b *localBackup) replace(do func() error, lock *os.File) error {
 	old := b.nextAside()
 	if err := os.Rename(b.tree, old); err != nil {
 		return err
@@ -81,9 +70,11 @@ func (b *localBackup) replace(do func() error) error {
 	if err != nil {
 		err = errors.Join(err, b.makeTree()) // there always is one
 	}
-	lock, failed := lockDir(b.tree)
-	if failed != nil {
-		return errors.Join(err, failed)
+	if err != nil || lock == nil {
+		var failed error
+		if lock, failed = lockDir(b.tree); failed != nil {
+			return errors.Join(err, failed)
+		}
 	}
 	unlock(b.lock)
 	b.lock = lock
@@ -94,19 +85,18 @@ func (b *localBackup) replace(do func() error) error {
 // when they are what they should be: attempts in which all that had not changed was
 // found, the last backup, or where there is none the attempts at the first one.
 func (b *localBackup) origins() (list []origin) {
-	if since, ok := keptSince(b.upload()); ok {
-		list = append(list, origin{since: since})
+	if n, ok := readNote(b.folder, b.target.Base); ok && !n.Since.IsZero() && b.tried {
+		list = append(list, origin{since: n.Since})
 	}
 	for i := len(b.left) - 1; i >= 0; i-- {
 		e := &b.left[i]
 		tree := b.store.abs(e.Dir)
-		since, kept := keptSince(uploadAt(tree, e.ID))
-		_, err := os.Lstat(uploadAt(tree, e.ID))
-		if first := b.last == nil && errors.Is(err, fs.ErrNotExist); first {
-			since, kept = e.Start, true
+		n, noted := readNote(filepath.Dir(tree), e.Base)
+		if first := b.last == nil && !noted; first {
+			n.Since = e.Start
 		}
-		if kept && isSubvolume(tree) {
-			list = append(list, origin{left: e, since: since})
+		if !n.Since.IsZero() && isSubvolume(tree) {
+			list = append(list, origin{left: e, since: n.Since})
 		}
 	}
 	if b.last != nil {
@@ -124,35 +114,73 @@ type origin struct {
 
 // grow makes the tree one to go on from.
 func (b *localBackup) grow() error {
-	b.linked = false
+	b.linked, b.failed = false, true
 	for _, o := range b.origins() {
 		var err error
 		switch {
 		case o.last:
-			b.since = o.since
-			err = b.replace(func() error { return btrfs.SnapshotSubVolume(b.store.abs(b.last.Dir), b.tree, false) })
-			if err == nil {
-				err = os.MkdirAll(filepath.Join(b.upload(), newName), 0o700)
-			}
-			b.grown = err == nil
-			return err
+			return b.growFrom(b.store.abs(b.last.Dir), o.since)
 		case o.left != nil:
 			err = b.takeTree(*o.left)
 		}
 		if err == nil && b.goOn(o.since) == nil {
+			b.failed = false
 			return nil
 		}
 	}
 	return b.putAside()
 }
 
-// regrow finds out whether the tree of an earlier process has grown.
-func (b *localBackup) regrow() error {
-	if _, err := os.Lstat(b.upload()); err != nil {
-		return nil
+// growFrom makes the tree a snapshot of a backup. It is noted first: a crash must not
+// leave the files of another backup in a tree that looks like one that was filled.
+func (b *localBackup) growFrom(dir string, since time.Time) error {
+	b.grown, b.top = false, ""
+	err := b.replace(func() error {
+		if err := b.note(time.Time{}); err != nil {
+			return err
+		}
+		return btrfs.SnapshotSubVolume(dir, b.tree, false)
+	}, nil)
+	if err != nil { // what is there now is empty
+		return errors.Join(err, b.unnote())
+	}
+	if err := b.open(); err != nil {
+		return err
+	}
+	b.failed, b.since = false, since
+	return nil
+}
+
+// open makes the directory at the top, where it is missing. It is ours: nobody else
+// knew its name.
+func (b *localBackup) open() error {
+	for _, dir := range []string{b.upload(), filepath.Join(b.upload(), newName)} {
+		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
+		info, err := os.Lstat(dir)
+		if err == nil && !info.IsDir() {
+			err = fmt.Errorf("%s is no directory", dir)
+		}
+		if err != nil {
+			return err
+		}
 	}
 	b.grown = true
-	return os.MkdirAll(filepath.Join(b.upload(), newName), 0o700)
+	return nil
+}
+
+// regrow finds out whether the tree of an earlier process has grown.
+func (b *localBackup) regrow() error {
+	n, noted := readNote(b.folder, b.target.Base)
+	switch {
+	case !noted:
+		return nil
+	case !b.tried: // its tree has gone
+		return b.unnote()
+	}
+	b.top = n.Top
+	return b.open()
 }
 
 // takeTree takes over the tree of an unfinished run.
@@ -162,69 +190,55 @@ func (b *localBackup) takeTree(e Entry) error {
 	if err != nil {
 		return err
 	}
-	unlock(lock) // for what has the tree next
-	if err := b.inherit(e); err != nil {
-		return err
+	if err = b.inherit(e); err == nil {
+		n, _ := readNote(filepath.Dir(tree), e.Base)
+		b.grown, b.top = false, n.Top
+		err = b.replace(func() error {
+			if err := b.note(time.Time{}); err != nil {
+				return err
+			}
+			return os.Rename(tree, b.tree)
+		}, lock)
 	}
-	if err := b.replace(func() error { return os.Rename(tree, b.tree) }); err != nil {
-		return err
-	}
-	err = os.Rename(uploadAt(b.tree, e.ID), b.upload())
-	if errors.Is(err, fs.ErrNotExist) {
-		err = os.Mkdir(b.upload(), 0o700)
+	if b.lock != lock {
+		unlock(lock)
 	}
 	return err
 }
 
 // goOn makes what an attempt has uploaded a part of the tree, and room for more.
 func (b *localBackup) goOn(since time.Time) error {
-	dir, old := filepath.Join(b.upload(), newName), filepath.Join(b.upload(), oldName)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := b.open(); err != nil {
 		return err
 	}
-	err := snapshot.Merge(context.Background(), snapshot.MergeOptions{Upload: dir, Target: b.tree, Leave: rsync.PartialDir})
+	b.grown = false
+	dir, old := filepath.Join(b.upload(), newName), filepath.Join(b.upload(), oldName)
+	err := snapshot.Merge(context.Background(), snapshot.MergeOptions{Upload: dir, Target: b.tree, Leave: rsync.PartialDir, Top: b.top})
 	if err == nil {
-		err = os.RemoveAll(old)
+		err = removeTree(context.Background(), old)
 	}
 	if err == nil {
 		err = os.Rename(dir, old)
 	}
 	if err == nil {
-		err = os.Mkdir(dir, 0o700)
+		err = b.open()
 	}
 	if err == nil {
-		err = b.keptFrom(since)
+		err = b.note(since)
 	}
 	b.grown, b.since = err == nil, since
 	return err
-}
-
-// keptSince is since when the tree around an upload is what it should be.
-func keptSince(upload string) (since time.Time, ok bool) {
-	text, err := os.ReadFile(filepath.Join(upload, keptName))
-	if err == nil {
-		since, err = time.Parse(time.RFC3339Nano, string(text))
-	}
-	return since, err == nil
-}
-
-func (b *localBackup) keptFrom(since time.Time) error {
-	file := filepath.Join(b.upload(), keptName)
-	if err := os.WriteFile(file+"~", []byte(since.Format(time.RFC3339Nano)), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(file+"~", file)
 }
 
 // ungrow makes the tree the backup: with what was uploaded, and without all that
 // was not found to be unchanged.
 func (b *localBackup) ungrow(ctx context.Context) error {
 	if !b.linked {
-		if err := snapshot.Empty(b.tree, filepath.Base(b.upload())); err != nil {
+		if err := snapshot.Empty(b.tree, b.top); err != nil {
 			return err
 		}
 	}
-	err := snapshot.Merge(ctx, snapshot.MergeOptions{Upload: filepath.Join(b.upload(), newName), Target: b.tree, Leave: rsync.PartialDir})
+	err := snapshot.Merge(ctx, snapshot.MergeOptions{Upload: filepath.Join(b.upload(), newName), Target: b.tree, Leave: rsync.PartialDir, Top: b.top})
 	if err != nil {
 		return err
 	}
@@ -234,7 +248,9 @@ func (b *localBackup) ungrow(ctx context.Context) error {
 	}
 	defer tree.Close()
 	defer keepTimes(tree, ".")()
-	err = removeTree(ctx, b.upload())
-	b.grown = err != nil
-	return err
+	if err := removeTree(ctx, b.upload()); err != nil {
+		return err
+	}
+	b.grown = false
+	return b.unnote()
 }

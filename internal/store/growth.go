@@ -1,0 +1,69 @@
+package store
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+// growth is how far a tree has come that is a subvolume.
+type growth struct {
+	subvolume bool
+	grown     bool      // there is an upload at its top
+	linked    bool      // all that is unchanged has been found in it
+	failed    bool      // it could not grow
+	top       string    // the name of the upload
+	since     time.Time // when what is in it was copied
+}
+
+// note is what a file beside a tree that has grown says of it: no client can get at
+// that.
+type note struct {
+	Top   string    // the name of the upload at its top
+	Since time.Time `json:",omitzero"` // since when the rest is what it should be, if it is
+}
+
+func noteName(base string) string { return ".grown-" + base }
+
+// readNote reads the note of the tree of base.
+func readNote(folder, base string) (n note, ok bool) {
+	text, err := os.ReadFile(filepath.Join(folder, noteName(base)))
+	if err != nil || json.Unmarshal(text, &n) != nil || !strings.HasPrefix(n.Top, uploadPrefix) || strings.Contains(n.Top, "/") {
+		return note{}, false
+	}
+	return n, true
+}
+
+// note writes the note, with a name for the upload if there is none yet.
+func (b *localBackup) note(since time.Time) error {
+	if b.top == "" {
+		b.top = uploadPrefix + rand.Text()
+	}
+	text, err := json.Marshal(note{b.top, since})
+	if err != nil {
+		return err
+	}
+	file := filepath.Join(b.folder, noteName(b.target.Base))
+	if err := os.WriteFile(file+"~", text, 0o600); err != nil {
+		return err
+	}
+	return os.Rename(file+"~", file)
+}
+
+// unnote removes it.
+func (b *localBackup) unnote() error {
+	b.top = ""
+	err := os.Remove(filepath.Join(b.folder, noteName(b.target.Base)))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// upload is the directory at the top of the tree.
+func (b *localBackup) upload() string { return filepath.Join(b.tree, b.top) }
