@@ -39,7 +39,8 @@ func readNote(folder, base string) (n note, ok bool) {
 	return n, true
 }
 
-// note writes the note, with a name for the upload if there is none yet.
+// note writes the note, with a name for the upload if there is none yet. It reaches
+// the disk before what it speaks of can.
 func (b *localBackup) note(since time.Time) error {
 	if b.top == "" {
 		b.top = uploadPrefix + rand.Text()
@@ -49,7 +50,12 @@ func (b *localBackup) note(since time.Time) error {
 		return err
 	}
 	file := filepath.Join(b.folder, noteName(b.target.Base))
-	if err := os.WriteFile(file+"~", text, 0o600); err != nil {
+	f, err := os.OpenFile(file+"~", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(text)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
 		return err
 	}
 	return os.Rename(file+"~", file)
