@@ -159,5 +159,8 @@ func (l *Log) Save() error {
 	return l.file.Sync()
 }
 
-// Close lets go of the log; what was not saved is lost.
-func (l *Log) Close() error { return l.file.Close() }
+// Close lets go of the log; what was not saved is lost. The lock goes first: a
+// child of ours between fork and exec may have the file too.
+func (l *Log) Close() error {
+	return errors.Join(unix.Flock(int(l.file.Fd()), unix.LOCK_UN), l.file.Close())
+}

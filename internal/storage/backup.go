@@ -30,6 +30,7 @@ type backup struct {
 	mu        sync.Mutex
 	used      time.Time
 	busy      int // transfers and streams at work
+	attempts  int // to fill it with trees; only the last one counts
 	over      bool
 	closed    bool            // nothing is held any more
 	filled    bool            // there may be something of an attempt before
@@ -160,14 +161,50 @@ func (b *backup) enter() error {
 	return nil
 }
 
-// fill reports whether something may be in the tree, and notes that from now on
-// there is.
-func (b *backup) fill() bool {
+// attempt begins another attempt, and tells its number.
+func (b *backup) attempt() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	before := b.filled || b.place.Used()
+	b.attempts++
+	return b.attempts
+}
+
+// current is an error where another attempt has begun since that one, or the backup
+// is not being made any more.
+func (b *backup) current(attempt int) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.isCurrent(attempt)
+}
+
+func (b *backup) isCurrent(attempt int) error {
+	switch {
+	case b.over:
+		return &refusal{status: http.StatusGone, text: "this backup is not being made any more"}
+	case b.attempts != attempt:
+		return &refusal{status: http.StatusConflict, text: "another attempt has begun"}
+	}
+	return nil
+}
+
+// prepare makes the tree ready for an attempt, with something to link to where that
+// is wanted, and says so in its transfer. It reports whether something may be in the
+// tree that the client has sent before.
+func (b *backup) prepare(t *transfer, attempt int, link bool) (used bool, err error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if err := b.isCurrent(attempt); err != nil {
+		return false, err
+	}
+	if link {
+		if t.bases, t.since, err = b.linkable(); err != nil {
+			return false, err
+		}
+	}
+	used = b.filled || b.place.Used()
 	b.filled = true
-	return before
+	t.dir, t.lock = b.place.Dir(), b.place.Lock()
+	return used, nil
 }
 
 func (b *backup) leave(now time.Time) {
@@ -175,6 +212,12 @@ func (b *backup) leave(now time.Time) {
 	defer b.mu.Unlock()
 	b.busy--
 	b.used = now
+}
+
+func (b *backup) isOver() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.over
 }
 
 // isClosed reports whether the backup is being made no more.
@@ -209,10 +252,13 @@ func (s *Server) drop(b *backup, why error) {
 
 // release does so, and the backup is still known here.
 func (s *Server) release(b *backup, why error) {
+	b.mu.Lock()
+	b.over = true // for those who wait for a place
+	b.mu.Unlock()
 	s.endTransfers(b, why)
 	b.mu.Lock()
 	closed := b.closed
-	b.over, b.closed = true, true
+	b.closed = true
 	b.mu.Unlock()
 	s.stale(b.client)
 	if closed {

@@ -15,10 +15,9 @@ import (
 )
 
 // linkable empties the tree of the backup where there is something to link to,
-// and returns that. What is there of an attempt before becomes a part of it.
+// and returns that. What is there of an attempt before becomes a part of it. The
+// caller holds b.mu.
 func (b *backup) linkable() (bases []string, since []time.Time, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if bases, since = b.place.Bases(); len(bases) == 0 {
 		return nil, nil, nil
 	}
@@ -46,15 +45,16 @@ func (s *Server) link(ctx context.Context, p *peer, t *transfer) error {
 	if into.Copied {
 		o.Bases = o.Bases[1:]
 	}
+	o.Seeds = snapshot.Seeds{Own: ownFrom(t.bases), Least: leastSeed}
+	if into.Copied {
+		o.Seeds.Own = 1
+	}
 	o.Unsure = b.place.Unsure()
 	if s.FakeSuper {
 		o.Stored = snapshot.Munged // see module.config
 	}
 	if t.client.may("restore") { // of a seed the client learns what it holds
-		o.Seeds = seeds(t)
-		if into.Copied {
-			o.Seeds.Own = 1
-		}
+		o.Seeds.Upload, o.Seeds.Dir, o.Seeds.Patience = t.dir, rsync.PartialDir, seedPatience
 	}
 	done := false // the client may know it
 	o.Done = func() error {
@@ -84,10 +84,11 @@ const (
 	seedPatience = 2 * time.Minute
 )
 
-func seeds(t *transfer) snapshot.Seeds {
-	own := slices.IndexFunc(t.bases, func(dir string) bool { return strings.HasPrefix(filepath.Base(dir), store.PartialPrefix) })
+// ownFrom is from where on the bases are no backups.
+func ownFrom(bases []string) int {
+	own := slices.IndexFunc(bases, func(dir string) bool { return strings.HasPrefix(filepath.Base(dir), store.PartialPrefix) })
 	if own < 0 {
-		own = len(t.bases)
+		own = len(bases)
 	}
-	return snapshot.Seeds{Upload: t.dir, Dir: rsync.PartialDir, Least: leastSeed, Patience: seedPatience, Own: own}
+	return own
 }

@@ -42,6 +42,9 @@ func (s *Server) stream(c *call) error {
 		return err
 	}
 	defer func() { s.finish(t, nil); s.forget(t) }()
+	if b.isOver() { // who ended the others did not know of this one
+		return &refusal{status: http.StatusGone, text: "this backup is not being made any more"}
+	}
 	if err := t.enter(); err != nil {
 		return err
 	}

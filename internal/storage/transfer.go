@@ -13,6 +13,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"b1000/internal/process"
 	"b1000/internal/store"
 	"b1000/internal/wire"
@@ -71,6 +73,7 @@ func (s *Server) tree(c *call) error {
 	if err != nil {
 		return err
 	}
+	attempt := b.attempt()
 	s.endTransfers(b, errors.New("another attempt has begun"))
 	if err := errors.Join(s.tight(), s.overQuota(c.r.Context(), c.client)); err != nil {
 		return err
@@ -79,15 +82,17 @@ func (s *Server) tree(c *call) error {
 		return err
 	}
 	t := &transfer{backup: b, module: module{writable: true}, done: func() { b.leave(s.Now()) }}
-	if c.r.URL.Query().Has("link") {
-		if t.bases, t.since, err = b.linkable(); err != nil {
-			t.done()
-			return err
-		}
+	used, err := b.prepare(t, attempt, c.r.URL.Query().Has("link"))
+	if err != nil {
+		t.done()
+		return err
 	}
-	used := b.fill()
-	t.dir, t.lock = b.place.Dir(), b.place.Lock()
 	if err := s.place(c.r.Context(), c.client, t); err != nil {
+		return err
+	}
+	if err := b.current(attempt); err != nil { // who ended the others did not know of this one
+		s.finish(t, err)
+		s.forget(t)
 		return err
 	}
 	link := len(t.bases) > 0
@@ -158,12 +163,40 @@ func (s *Server) connect(c *call) error {
 	if _, err := fmt.Fprintf(conn, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: %s\r\n\r\n", protocol); err != nil {
 		return nil // it has gone
 	}
+	if err := s.plainly(t); err != nil {
+		s.Log.Error(fmt.Sprintf("%s: %v", c.client.name, err))
+		return nil
+	}
 	serve := map[string]func(context.Context, *peer, *transfer) error{wire.Upgrade: s.rsync, wire.UpgradeBulk: s.bulk, wire.UpgradeLink: s.link}[protocol]
 	if err := serve(t.ctx, c.peer, t); err != nil {
 		s.Log.Warn(fmt.Sprintf("%s: %s: %v", c.client.name, strings.TrimPrefix(protocol, "b1000-"), err))
 		s.cutIfFull(t, err)
 	}
 	return nil
+}
+
+// plainly makes sure that no link leads to where a transfer is shut in. There is none
+// unless something is wrong.
+func (s *Server) plainly(t *transfer) error {
+	below, err := filepath.Rel(s.Path, t.dir)
+	if err != nil || t.dir == "" {
+		return err
+	}
+	root, err := os.Open(s.Path)
+	if err != nil {
+		return err
+	}
+	defer root.Close()
+	fd, err := unix.Openat2(int(root.Fd()), below, &unix.OpenHow{
+		Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
+	})
+	switch err {
+	case nil:
+		return unix.Close(fd)
+	case unix.ENOSYS, unix.EPERM: // an old kernel, or a sandbox
+		return nil
+	}
+	return fmt.Errorf("open %s: %w", t.dir, err)
 }
 
 func (t *transfer) enter() error {

@@ -41,7 +41,7 @@ func thisBoot() string {
 // Unsure reports whether the machine went down meanwhile. What has no older content
 // is what it looks like all the same.
 func (b *localBackup) Unsure() bool {
-	return b.target.full() && b.boot != thisBoot() && (b.last != nil || len(b.left) > 0)
+	return b.target.full() && b.boot != thisBoot() && (b.last != nil || len(b.left) > 0 || len(b.aside) > 0 || b.grown)
 }
 
 // inherit takes over what is not known of an unfinished backup with its tree.
@@ -68,7 +68,7 @@ func (b *localBackup) settled() error {
 	if err != nil {
 		return err
 	}
-	if m, err := report.ParseManifest(text); err != nil || m.State == report.Complete { // see joined
+	if m, err := report.ParseManifest(text); err != nil || m.State == report.Complete || m.ID != b.target.Manifest.ID { // see joined
 		return err
 	}
 	b.boot = ""

@@ -72,7 +72,11 @@ func (b *localBackup) flushing(ctx context.Context) (_ context.Context, stop fun
 // where there are many. An error is told to each descriptor once: this one was
 // opened before anything was written. From then on the backup is lost.
 func (b *localBackup) flush() error {
-	if err := unix.Syncfs(int(b.disk.Fd())); err != nil {
+	err := unix.Syncfs(int(b.disk.Fd()))
+	if err == unix.EBADF { // of a backup that nobody holds any more
+		return fmt.Errorf("flush %s: %w", b.tree, fs.ErrClosed)
+	}
+	if err != nil {
 		b.lose(fmt.Errorf("%w: flush %s: %w", ErrLost, b.tree, err))
 	}
 	return b.loss()

@@ -30,11 +30,15 @@ type note struct {
 
 func noteName(base string) string { return ".grown-" + base }
 
-// readNote reads the note of the tree of base.
+// readNote reads the note of the tree of base. One that cannot be read says nothing,
+// but that there is one.
 func readNote(folder, base string) (n note, ok bool) {
 	text, err := os.ReadFile(filepath.Join(folder, noteName(base)))
-	if err != nil || json.Unmarshal(text, &n) != nil || !strings.HasPrefix(n.Top, uploadPrefix) || strings.Contains(n.Top, "/") {
+	if errors.Is(err, fs.ErrNotExist) {
 		return note{}, false
+	}
+	if err != nil || json.Unmarshal(text, &n) != nil || !strings.HasPrefix(n.Top, uploadPrefix) || strings.Contains(n.Top, "/") {
+		return note{}, true
 	}
 	return n, true
 }

@@ -252,6 +252,7 @@ func (b *localBackup) Commit(ctx context.Context, m report.Manifest) (string, er
 		return "", err
 	}
 	b.tree, b.committed = final, true
+	_ = b.unnote() // one that is left goes with the backup
 	b.clear()
 	return final, nil
 }
@@ -290,7 +291,7 @@ func (b *localBackup) writeManifest(m report.Manifest) error {
 		return err
 	}
 	_, err = f.Write(m.Encode())
-	if m.State == report.Complete && err == nil {
+	if err == nil && (m.State == report.Complete || b.target.full() && m.Boot == "") {
 		err = f.Sync()
 	}
 	err = errors.Join(err, f.Close())

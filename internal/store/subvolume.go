@@ -68,7 +68,8 @@ func (b *localBackup) replace(do func() error, lock *os.File) error {
 	}
 	err := do()
 	if err != nil {
-		err = errors.Join(err, b.makeTree()) // there always is one
+		b.grown = false
+		err = errors.Join(err, b.unnote(), b.makeTree()) // there always is one
 	}
 	if err != nil || lock == nil {
 		var failed error
@@ -134,21 +135,25 @@ func (b *localBackup) grow() error {
 // growFrom makes the tree a snapshot of a backup. It is noted first: a crash must not
 // leave the files of another backup in a tree that looks like one that was filled.
 func (b *localBackup) growFrom(dir string, since time.Time) error {
-	b.grown, b.top = false, ""
 	err := b.replace(func() error {
+		b.grown, b.top = false, ""
 		if err := b.note(time.Time{}); err != nil {
 			return err
 		}
 		return btrfs.SnapshotSubVolume(dir, b.tree, false)
 	}, nil)
-	if err != nil { // what is there now is empty
-		return errors.Join(err, b.unnote())
+	if err == nil {
+		err = b.open()
 	}
-	if err := b.open(); err != nil {
+	if err != nil {
 		return err
 	}
 	b.failed, b.since = false, since
-	return nil
+	if b.boot == thisBoot() {
+		return nil
+	}
+	b.boot = thisBoot() // nothing is there any more that was not known
+	return b.writeManifest(planned(b.target.Manifest, b.old))
 }
 
 // open makes the directory at the top, where it is missing. It is ours: nobody else
@@ -178,6 +183,9 @@ func (b *localBackup) regrow() error {
 		return nil
 	case !b.tried: // its tree has gone
 		return b.unnote()
+	case n.Top == "": // nobody knows what is whose in there
+		b.tried = false
+		return b.putAside()
 	}
 	b.top = n.Top
 	return b.open()
@@ -192,8 +200,8 @@ func (b *localBackup) takeTree(e Entry) error {
 	}
 	if err = b.inherit(e); err == nil {
 		n, _ := readNote(filepath.Dir(tree), e.Base)
-		b.grown, b.top = false, n.Top
 		err = b.replace(func() error {
+			b.grown, b.top = false, n.Top
 			if err := b.note(time.Time{}); err != nil {
 				return err
 			}
@@ -233,6 +241,9 @@ func (b *localBackup) goOn(since time.Time) error {
 // ungrow makes the tree the backup: with what was uploaded, and without all that
 // was not found to be unchanged.
 func (b *localBackup) ungrow(ctx context.Context) error {
+	if err := b.open(); err != nil {
+		return err
+	}
 	if !b.linked {
 		if err := snapshot.Empty(b.tree, b.top); err != nil {
 			return err
@@ -252,5 +263,5 @@ func (b *localBackup) ungrow(ctx context.Context) error {
 		return err
 	}
 	b.grown = false
-	return b.unnote()
+	return b.note(b.target.Manifest.Start) // as long as it has not got its name
 }
