@@ -161,63 +161,11 @@ func (b *backup) enter() error {
 	return nil
 }
 
-// attempt begins another attempt, and tells its number.
-func (b *backup) attempt() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.attempts++
-	return b.attempts
-}
-
-// current is an error where another attempt has begun since that one, or the backup
-// is not being made any more.
-func (b *backup) current(attempt int) error {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.isCurrent(attempt)
-}
-
-func (b *backup) isCurrent(attempt int) error {
-	switch {
-	case b.over:
-		return &refusal{status: http.StatusGone, text: "this backup is not being made any more"}
-	case b.attempts != attempt:
-		return &refusal{status: http.StatusConflict, text: "another attempt has begun"}
-	}
-	return nil
-}
-
-// prepare makes the tree ready for an attempt, with something to link to where that
-// is wanted, and says so in its transfer. It reports whether something may be in the
-// tree that the client has sent before.
-func (b *backup) prepare(t *transfer, attempt int, link bool) (used bool, err error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	if err := b.isCurrent(attempt); err != nil {
-		return false, err
-	}
-	if link {
-		if t.bases, t.since, err = b.linkable(); err != nil {
-			return false, err
-		}
-	}
-	used = b.filled || b.place.Used()
-	b.filled = true
-	t.dir, t.lock = b.place.Dir(), b.place.Lock()
-	return used, nil
-}
-
 func (b *backup) leave(now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.busy--
 	b.used = now
-}
-
-func (b *backup) isOver() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.over
 }
 
 // isClosed reports whether the backup is being made no more.

@@ -13,8 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"b1000/internal/process"
 	"b1000/internal/store"
 	"b1000/internal/wire"
@@ -65,38 +63,6 @@ func (s *Server) place(ctx context.Context, c *client, t *transfer) error {
 	s.transfers[t.token] = t
 	s.mu.Unlock()
 	return nil
-}
-
-// tree makes the place in which a backup's tree is written.
-func (s *Server) tree(c *call) error {
-	b, err := s.backup(c)
-	if err != nil {
-		return err
-	}
-	attempt := b.attempt()
-	s.endTransfers(b, errors.New("another attempt has begun"))
-	if err := errors.Join(s.tight(), s.overQuota(c.r.Context(), c.client)); err != nil {
-		return err
-	}
-	if err := b.enter(); err != nil {
-		return err
-	}
-	t := &transfer{backup: b, module: module{writable: true}, done: func() { b.leave(s.Now()) }}
-	used, err := b.prepare(t, attempt, c.r.URL.Query().Has("link"))
-	if err != nil {
-		t.done()
-		return err
-	}
-	if err := s.place(c.r.Context(), c.client, t); err != nil {
-		return err
-	}
-	if err := b.current(attempt); err != nil { // who ended the others did not know of this one
-		s.finish(t, err)
-		s.forget(t)
-		return err
-	}
-	link := len(t.bases) > 0
-	return c.say(wire.Ready{Token: t.token, Resumed: used && !link, Link: link, Bulk: bulky(s), FakeSuper: s.FakeSuper, Again: b.place.Doubtful() || !link && b.place.Unsure()})
 }
 
 // restore makes a place to read a backup from.
@@ -173,30 +139,6 @@ func (s *Server) connect(c *call) error {
 		s.cutIfFull(t, err)
 	}
 	return nil
-}
-
-// plainly makes sure that no link leads to where a transfer is shut in. There is none
-// unless something is wrong.
-func (s *Server) plainly(t *transfer) error {
-	below, err := filepath.Rel(s.Path, t.dir)
-	if err != nil || t.dir == "" {
-		return err
-	}
-	root, err := os.Open(s.Path)
-	if err != nil {
-		return err
-	}
-	defer root.Close()
-	fd, err := unix.Openat2(int(root.Fd()), below, &unix.OpenHow{
-		Flags: unix.O_PATH | unix.O_DIRECTORY | unix.O_CLOEXEC, Resolve: unix.RESOLVE_BENEATH | unix.RESOLVE_NO_SYMLINKS,
-	})
-	switch err {
-	case nil:
-		return unix.Close(fd)
-	case unix.ENOSYS, unix.EPERM: // an old kernel, or a sandbox
-		return nil
-	}
-	return fmt.Errorf("open %s: %w", t.dir, err)
 }
 
 func (t *transfer) enter() error {
