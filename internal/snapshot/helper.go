@@ -75,7 +75,12 @@ func (h *helper) make700(p string) (int, error) {
 		return at, err
 	}
 	where, last := cut(p)
-	up, err := descend(h.target, where, h.mkdir700)
+	up, err := descend(h.target, where, func(at int, name string) error {
+		if isDir(at, cname(name)) {
+			return nil
+		}
+		return h.mkdir700(at, name)
+	})
 	if err != nil {
 		return -1, err
 	}
@@ -146,7 +151,7 @@ func (h *helper) subs(d *dir, p string, b *body) error {
 		if b.bad {
 			break
 		}
-		if h.acceptor.reserved(below(p, name)) {
+		if p == "" && h.acceptor.reserved(name) {
 			return errFrame
 		}
 		if err := h.mkdir700(d.dst, name); err != nil {
@@ -165,7 +170,7 @@ func (h *helper) entries(d *dir, p string, b *body) ([]byte, error) {
 	for i := 0; i < n; i++ {
 		name := b.name()
 		b.entry(&t, &before)
-		if b.bad || t.st.Mode&unix.S_IFMT == unix.S_IFDIR || h.acceptor.reserved(below(p, string(plain(name)))) {
+		if b.bad || t.st.Mode&unix.S_IFMT == unix.S_IFDIR || p == "" && h.acceptor.reserved(string(plain(name))) {
 			return nil, errFrame
 		}
 		has, err := h.decideTold(d, p, name, &t)
