@@ -19,10 +19,8 @@ import (
 // else with it, and a first backup can't prepare one for the next attempt.
 func TestOnBtrfsAClientStaysInItsBackup(t *testing.T) {
 	t.Parallel()
-	dir := testdisk.Loop(t, "btrfs", 400<<20)
-	s := start(t, func(s *Settings) { s.Path = dir })
-	st := s.client("web1")
-	victim := filepath.Join(dir, "web2")
+	s, st := onBtrfs(t)
+	victim := filepath.Join(s.Path, "web2")
 	must(t, os.Mkdir(victim, 0o700))
 	write(t, victim+"/precious", "precious")
 	src := source(t)
@@ -46,7 +44,7 @@ func TestOnBtrfsAClientStaysInItsBackup(t *testing.T) {
 	must(t, err)
 	_, err = b.Tree(context.Background(), treeOf(src))
 	must(t, err)
-	found, _ := filepath.Glob(dir + "/web1/etc/*/.partial-*/.upload-*")
+	found, _ := filepath.Glob(s.Path + "/web1/etc/*/.partial-*/.upload-*")
 	if len(found) != 1 {
 		t.Fatalf("there are %q", found)
 	}
@@ -83,9 +81,7 @@ func wholeOf(st store.Store, t store.Target, sources ...string) error {
 // what is unchanged is there.
 func TestOnBtrfsAnAttemptThatCannotBeNotedEnds(t *testing.T) {
 	t.Parallel()
-	dir := testdisk.Loop(t, "btrfs", 400<<20)
-	s := start(t, func(s *Settings) { s.Path = dir })
-	st := s.client("web1")
+	s, st := onBtrfs(t)
 	src := manySource(t)
 	must(t, whole(st, target(0), src))
 	write(t, src+"/new", "new")
@@ -93,7 +89,7 @@ func TestOnBtrfsAnAttemptThatCannotBeNotedEnds(t *testing.T) {
 	must(t, err)
 	_, err = b.Tree(context.Background(), treeOf(src))
 	must(t, err)
-	notes, _ := filepath.Glob(dir + "/web1/etc/*/.grown-*")
+	notes, _ := filepath.Glob(s.Path + "/web1/etc/*/.grown-*")
 	if len(notes) != 1 {
 		t.Fatalf("there are %q", notes)
 	}
@@ -110,7 +106,7 @@ func TestOnBtrfsAnAttemptThatCannotBeNotedEnds(t *testing.T) {
 	must(t, whole(st, target(1), src))
 	l := listed(t, st)
 	restored(t, st, l[len(l)-1], src)
-	if left, _ := filepath.Glob(dir + "/web1/etc/*/.[dgpu]*"); len(left) > 0 {
+	if left, _ := filepath.Glob(s.Path + "/web1/etc/*/.[dgpu]*"); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
 	}
 }
@@ -119,9 +115,7 @@ func TestOnBtrfsAnAttemptThatCannotBeNotedEnds(t *testing.T) {
 // makes one of its own.
 func TestOnBtrfsTheFirstBackupIsHeld(t *testing.T) {
 	t.Parallel()
-	dir := testdisk.Loop(t, "btrfs", 400<<20)
-	s := start(t, func(s *Settings) { s.Path = dir })
-	st := s.client("web1")
+	_, st := onBtrfs(t)
 	src := source(t)
 	b, err := st.Begin(context.Background(), target(0))
 	must(t, err)

@@ -33,6 +33,13 @@ func TestOnBtrfs(t *testing.T) {
 	}
 }
 
+// onBtrfs is a server whose backups are subvolumes, and a client of it.
+func onBtrfs(t *testing.T, lines ...string) (*site, store.Store) {
+	t.Helper()
+	s := start(t, func(s *Settings) { s.Path = testdisk.Loop(t, "btrfs", 400<<20) })
+	return s, s.client("web1", lines...)
+}
+
 // stat is what the system knows of a file.
 func stat(t *testing.T, file string) (st unix.Statx_t) {
 	t.Helper()
@@ -151,9 +158,7 @@ func TestOnBtrfsAnAttemptIsGoneOnWith(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir := testdisk.Loop(t, "btrfs", 400<<20)
-			s := start(t, func(s *Settings) { s.Path = dir })
-			st := s.client("web1")
+			s, st := onBtrfs(t)
 			src := manySource(t)
 			must(t, whole(st, target(0), src))
 			random(t, src+"/a-small-one", 200<<10)
@@ -173,10 +178,10 @@ func TestOnBtrfsAnAttemptIsGoneOnWith(t *testing.T) {
 				t.Fatalf("there are %+v", l)
 			}
 			restored(t, st, l[1], src)
-			if left, _ := filepath.Glob(dir + "/web1/etc/*/.[dpu]*"); len(left) > 0 {
+			if left, _ := filepath.Glob(s.Path + "/web1/etc/*/.[dpu]*"); len(left) > 0 {
 				t.Errorf("left behind: %q", left)
 			}
-			if left, _ := filepath.Glob(filepath.Join(dir, "web1", l[1].Dir, ".*")); len(left) > 0 {
+			if left, _ := filepath.Glob(filepath.Join(s.Path, "web1", l[1].Dir, ".*")); len(left) > 0 {
 				t.Errorf("no part of the backup: %q", left)
 			}
 		})

@@ -166,16 +166,14 @@ func TestAfterAPowerLossTheLastBackupIsDeleted(t *testing.T) {
 // A note that a crash has emptied says that nothing is known of what is there.
 func TestOnBtrfsANoteThatCannotBeRead(t *testing.T) {
 	t.Parallel()
-	dir := testdisk.Loop(t, "btrfs", 400<<20)
-	s := start(t, func(s *Settings) { s.Path = dir })
-	st := s.client("web1", "allow = backup list show restore verify delete")
+	s, st := onBtrfs(t, "allow = backup list show restore verify delete")
 	src := manySource(t)
 	must(t, whole(st, target(0), src))
 	b, err := st.Begin(context.Background(), target(1))
 	must(t, err)
 	_, err = b.Tree(context.Background(), treeOf(src))
 	must(t, errors.Join(err, b.Close()))
-	notes, _ := filepath.Glob(dir + "/web1/etc/*/.grown-*")
+	notes, _ := filepath.Glob(s.Path + "/web1/etc/*/.grown-*")
 	if len(notes) != 1 {
 		t.Fatalf("there are %q", notes)
 	}
@@ -185,7 +183,7 @@ func TestOnBtrfsANoteThatCannotBeRead(t *testing.T) {
 	must(t, whole(st, target(1), src))
 	l := listed(t, st)
 	restored(t, st, l[len(l)-1], src)
-	if left, _ := filepath.Glob(dir + "/web1/etc/*/.[dgpu]*"); len(left) > 0 {
+	if left, _ := filepath.Glob(s.Path + "/web1/etc/*/.[dgpu]*"); len(left) > 0 {
 		t.Errorf("left behind: %q", left)
 	}
 }
