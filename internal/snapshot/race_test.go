@@ -55,8 +55,8 @@ func stir(rng *rand.Rand, root string) {
 		unix.Lsetxattr(f, "user.x", []byte{byte(rng.IntN(3))}, 0)
 	case 12:
 		unix.Mkfifo(filepath.Join(filepath.Dir(f), "p"), 0o600) // a name of its own: rsync opens what was a file a moment ago, and would wait
-	case 13: // the same size, another time
-		at := time.Unix(1e9, int64(rng.IntN(3)))
+	case 13: // the same size, a time that no other content has had: two of one size and time are the same to rsync, and to us
+		at := time.Unix(1e9, rng.Int64N(1e9))
 		os.Chtimes(f, at, at)
 	}
 }
