@@ -41,6 +41,8 @@ type localBackup struct {
 	disk   *os.File // opened before anything was written: it reports each error since, whoever else was told
 	lost   atomic.Pointer[error]
 
+	streamed  bool // a stream was written
+	unchanged bool // the tree was linked, and rsync had nothing to do
 	committed bool
 }
 
@@ -189,7 +191,8 @@ func (b *localBackup) link(ctx context.Context, t Tree, bases []string, since []
 		return res, err
 	}
 	_ = o.Bare.Save() // without it the next run is slower, that is all
-	if r.Rest > 0 || r.RestDirs > 0 {
+	b.unchanged = r.Rest == 0 && r.RestDirs == 0
+	if !b.unchanged {
 		if err := b.copyRest(ctx, t, list.Name(), r.Bytes-r.LinkedBytes, &res); err != nil {
 			return res, err
 		}
@@ -221,6 +224,7 @@ func (b *localBackup) Commit(ctx context.Context, m report.Manifest) (string, er
 	if err := b.loss(); err != nil {
 		return "", err
 	}
+	names := b.nothingWritten()
 	tree, err := b.merge(ctx)
 	if err != nil {
 		return "", err
@@ -228,7 +232,12 @@ func (b *localBackup) Commit(ctx context.Context, m report.Manifest) (string, er
 	if err := b.tidy(tree, m); err != nil {
 		return "", err
 	}
-	if err := b.flush(); err != nil {
+	if names {
+		err = b.flushNames(tree)
+	} else {
+		err = b.flush()
+	}
+	if err != nil {
 		return "", err
 	}
 	if !b.target.full() {

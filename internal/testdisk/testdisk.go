@@ -4,9 +4,11 @@ package testdisk
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +59,26 @@ func Loop(t testing.TB, kind string, size int64) string {
 	image, dir := filepath.Join(t.TempDir(), "image"), t.TempDir()
 	must(t, errors.Join(os.WriteFile(image, nil, 0o600), os.Truncate(image, size)))
 	for _, args := range [][]string{{"mkfs." + kind, image}, {"mount", "-o", "loop", image, dir}} {
+		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
+			t.Fatalf("%q: %v\n%s", args, err, out)
+		}
+	}
+	t.Cleanup(func() { _ = unix.Unmount(dir, unix.MNT_DETACH) })
+	return dir
+}
+
+// PowerLoss mounts, for the time of the test, what a file system by Loop would be if
+// the power failed now, and returns where: what its disk has, and nothing that is in
+// the memory only.
+func PowerLoss(t testing.TB, mount string) string {
+	t.Helper()
+	var st unix.Stat_t
+	must(t, unix.Stat(mount, &st))
+	image, err := os.ReadFile(fmt.Sprintf("/sys/dev/block/%d:%d/loop/backing_file", unix.Major(st.Dev), unix.Minor(st.Dev)))
+	must(t, err)
+	dir := t.TempDir()
+	then := filepath.Join(t.TempDir(), "image")
+	for _, args := range [][]string{{"cp", "--sparse=always", strings.TrimSuffix(string(image), "\n"), then}, {"mount", "-o", "loop", then, dir}} {
 		if out, err := exec.Command(args[0], args[1:]...).CombinedOutput(); err != nil {
 			t.Fatalf("%q: %v\n%s", args, err, out)
 		}
