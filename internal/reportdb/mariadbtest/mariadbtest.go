@@ -77,13 +77,10 @@ func Start(tb testing.TB, args ...string) *Server {
 // install makes the data directory and the user.
 func (s *Server) install(tb testing.TB) {
 	tb.Helper()
-	// The directory for temporary files is its own: the tables that it makes its
-	// own from there have the same names in each installation.
-	temp := filepath.Join(s.dir, "tmp")
-	if err := os.Mkdir(temp, 0o700); err != nil {
+	if err := os.Mkdir(s.temp(), 0o700); err != nil {
 		tb.Fatal(err)
 	}
-	out, err := exec.Command("mariadb-install-db", "--no-defaults", "--tmpdir="+temp, "--user="+userName(),
+	out, err := exec.Command("mariadb-install-db", "--no-defaults", "--tmpdir="+s.temp(), "--user="+userName(),
 		"--datadir="+filepath.Join(s.dir, "data"), "--auth-root-authentication-method=normal",
 		"--skip-test-db", "--innodb-log-file-size=4M", "--innodb-buffer-pool-size=8M").CombinedOutput()
 	if err != nil {
@@ -98,6 +95,10 @@ func (s *Server) install(tb testing.TB) {
 		tb.Fatal(err)
 	}
 }
+
+// temp is a directory for temporary files of its own: a server that starts, and an
+// installation too, deletes those of all others that share one.
+func (s *Server) temp() string { return filepath.Join(s.dir, "tmp") }
 
 func (s *Server) initFile() string { return filepath.Join(s.dir, "init.sql") }
 
@@ -125,7 +126,7 @@ func (s *Server) launch() error {
 	}
 	var log bytes.Buffer
 	args := append([]string{"--no-defaults", "--user=" + userName(), "--datadir=" + filepath.Join(s.dir, "data"),
-		"--socket=" + filepath.Join(s.dir, "sock"), "--pid-file=" + filepath.Join(s.dir, "pid"),
+		"--tmpdir=" + s.temp(), "--socket=" + filepath.Join(s.dir, "sock"), "--pid-file=" + filepath.Join(s.dir, "pid"),
 		"--port=" + strconv.Itoa(s.Port), "--skip-networking=0", "--bind-address=" + s.Host, "--skip-name-resolve",
 		"--init-file=" + s.initFile(), "--innodb-log-file-size=4M", "--innodb-buffer-pool-size=8M",
 		"--innodb-flush-log-at-trx-commit=0", "--performance-schema=off"}, s.args...)
