@@ -50,6 +50,9 @@ type Manifest struct {
 	// Boot tells which boot of the machine that stores it an unfinished one was
 	// begun in; it is empty once all that there is of it has reached the disk.
 	Boot string `json:"boot,omitempty"`
+	// Disk tells the directory of a complete one from each copy of it, where all of
+	// it has been brought to the disk: inode and birth.
+	Disk string `json:"disk,omitempty"`
 }
 
 // Stream is one stored stream of a backup.

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,7 +30,7 @@ func TestCommitJournal(t *testing.T) {
 	}
 	was, err := os.Stat(disk + "/one")
 	must(t, err)
-	must(t, commitJournal(disk+"/one"))
+	must(t, commitJournal(opened(t, disk+"/one")))
 	same(t, disk+"/other", testdisk.PowerLoss(t, disk)+"/other")
 	if is, err := os.Stat(disk + "/one"); err != nil || !is.ModTime().Equal(was.ModTime()) || is.Mode() != was.Mode() {
 		t.Errorf("%v, %v; it was %v", is, err, was)
@@ -40,12 +41,20 @@ func TestCommitJournal(t *testing.T) {
 func TestCommitJournalElsewhere(t *testing.T) {
 	t.Parallel()
 	for name, dir := range map[string]string{
-		"no journal": testdisk.Thin(t, "16M").Mount, "Btrfs": testdisk.Loop(t, "btrfs", 400<<20), "no disk": "/dev/shm", "nothing": "/nowhere",
+		"no journal": testdisk.Thin(t, "16M").Mount, "Btrfs": testdisk.Loop(t, "btrfs", 400<<20), "no disk": "/dev/shm",
 	} {
-		if err := commitJournal(dir); !errors.Is(err, errors.ErrUnsupported) {
+		if err := commitJournal(opened(t, dir)); !errors.Is(err, errors.ErrUnsupported) {
 			t.Errorf("%s: error %v", name, err)
 		}
 	}
+}
+
+func opened(t *testing.T, dir string) *os.File {
+	t.Helper()
+	f, err := os.Open(dir)
+	must(t, err)
+	t.Cleanup(func() { f.Close() })
+	return f
 }
 
 // plainTree is a source that is linked whole when it has not changed.
@@ -112,6 +121,11 @@ func TestPowerLossAfterTheCommit(t *testing.T) {
 		if got := b.(*localBackup).nothingWritten(); got != step.nothing {
 			t.Errorf("%s: nothing written: %v", step.name, got)
 		}
+		if step.nothing { // before anything says that it is complete
+			must(t, b.(*localBackup).flushNames())
+			then := testdisk.PowerLoss(t, disk)
+			same(t, src, strings.Replace(b.(*localBackup).tree, disk, then, 1)+"/etc")
+		}
 		commit(t, b, tg, r)
 		then := testdisk.PowerLoss(t, disk)
 		must(t, b.Close())
@@ -176,5 +190,48 @@ func TestNothingWrittenBesideLinks(t *testing.T) {
 			t.Fatalf("%s: after a power loss: %+v", step.name, last)
 		}
 		same(t, src, filepath.Join(then, l[len(l)-1].Dir, "etc"))
+	}
+}
+
+// Files of a backup that somebody has copied here may not be on the disk, whatever its
+// manifest says.
+func TestPowerLossAfterABackupFromACopy(t *testing.T) {
+	t.Parallel()
+	src, from := plainTree(t), openLocal(t)
+	from.backup(t, target(0), treeOf(src))
+	disk := testdisk.Loop(t, "ext4", 200<<20)
+	must(t, exec.Command("rsync", "-aHAX", from.dir+"/etc", disk).Run())
+	p := open(t, disk, disk)
+	for n, nothing := range []bool{false, true} {
+		b, err := p.Begin(context.Background(), target(n+1))
+		must(t, err)
+		r, err := b.Tree(context.Background(), treeOf(src))
+		must(t, err)
+		if r.Linked != r.Files || b.(*localBackup).nothingWritten() != nothing {
+			t.Errorf("backup %d: %+v, nothing written: %v", n, r, !nothing)
+		}
+		commit(t, b, target(n+1), r)
+		then := testdisk.PowerLoss(t, disk)
+		must(t, b.Close())
+		after := open(t, then, then)
+		same(t, src, after.restored(t, after.list(t)[n+1])+"/etc")
+	}
+}
+
+// What nobody holds any more is not made a backup.
+func TestCommitOfWhatIsClosed(t *testing.T) {
+	t.Parallel()
+	src, p := plainTree(t), openLocal(t)
+	p.backup(t, target(0), treeOf(src))
+	b, err := p.Begin(context.Background(), target(1))
+	must(t, err)
+	_, err = b.Tree(context.Background(), treeOf(src))
+	must(t, err)
+	must(t, b.Close())
+	if _, err := b.Commit(context.Background(), target(1).Manifest); !errors.Is(err, fs.ErrClosed) {
+		t.Errorf("error %v", err)
+	}
+	if got := p.states(t); len(got) != 2 || !strings.HasPrefix(got[1], "incomplete ") {
+		t.Errorf("got %q", got)
 	}
 }

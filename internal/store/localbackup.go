@@ -41,7 +41,7 @@ type localBackup struct {
 	disk   *os.File // opened before anything was written: it reports each error since, whoever else was told
 	lost   atomic.Pointer[error]
 
-	streamed  bool // a stream was written
+	written   bool // something but links and directories, or that may have happened
 	unchanged bool // the tree was linked, and rsync had nothing to do
 	committed bool
 }
@@ -224,7 +224,11 @@ func (b *localBackup) Commit(ctx context.Context, m report.Manifest) (string, er
 	if err := b.loss(); err != nil {
 		return "", err
 	}
-	names := b.nothingWritten()
+	flush := b.flush
+	if b.nothingWritten() {
+		flush = b.flushNames
+	}
+	b.written = true // if this fails nobody can tell any more
 	tree, err := b.merge(ctx)
 	if err != nil {
 		return "", err
@@ -232,14 +236,10 @@ func (b *localBackup) Commit(ctx context.Context, m report.Manifest) (string, er
 	if err := b.tidy(tree, m); err != nil {
 		return "", err
 	}
-	if names {
-		err = b.flushNames(tree)
-	} else {
-		err = b.flush()
-	}
-	if err != nil {
+	if err := flush(); err != nil {
 		return "", err
 	}
+	m.Disk = ""
 	if !b.target.full() {
 		if err := errors.Join(b.believed(), b.writeManifest(m)); err != nil {
 			return "", err
@@ -247,6 +247,7 @@ func (b *localBackup) Commit(ctx context.Context, m report.Manifest) (string, er
 		b.committed = true
 		return b.tree, nil
 	}
+	m.Disk = identity(tree)
 	if err := b.writeManifest(m); err != nil {
 		return "", err
 	}
@@ -292,6 +293,9 @@ func (b *localBackup) Close() error {
 // it leaves when it is killed is written over by the next, or deleted with the backup.
 func (b *localBackup) writeManifest(m report.Manifest) error {
 	m.Boot = ""
+	if m.State != report.Complete {
+		m.Disk = ""
+	}
 	if m.State != report.Complete && b.target.full() {
 		m.Boot = b.boot
 	}

@@ -71,12 +71,12 @@ func (b *localBackup) keepStream(ctx context.Context, s Stream, r io.Reader) (re
 }
 
 // fresh makes sure that the tree holds nothing of an attempt that is not this
-// process's: Tree sees to that, where there is one. It returns where streams go, now:
+// process's: Tree sees to that, where there is one. It returns where streams go:
 // to the tree of links, where there is one, as its directories are there already.
 func (b *localBackup) fresh() (dir string, err error) {
 	b.once.Lock()
 	defer b.once.Unlock()
-	b.streamed = true
+	b.written = true
 	if b.grown && !b.linked {
 		return filepath.Join(b.upload(), newName), nil
 	}
