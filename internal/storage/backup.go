@@ -33,6 +33,7 @@ type backup struct {
 	attempts  int // to fill it with trees; only the last one counts
 	over      bool
 	closed    bool            // nothing is held any more
+	ending    sync.Mutex      // held while it is committed or closed
 	filled    bool            // there may be something of an attempt before
 	streams   []report.Stream // that are stored whole
 	discarded error           // why it was; it is known here still for who asks
@@ -204,6 +205,8 @@ func (s *Server) release(b *backup, why error) {
 	b.over = true // for those who wait for a place
 	b.mu.Unlock()
 	s.endTransfers(b, why)
+	b.ending.Lock() // a commit comes to its end: what it has begun must not be begun again meanwhile
+	defer b.ending.Unlock()
 	b.mu.Lock()
 	closed := b.closed
 	b.closed = true
@@ -276,7 +279,7 @@ func (s *Server) commit(c *call) error {
 	if err := b.finish(); err != nil {
 		return err
 	}
-	where, err := b.place.Commit(c.r.Context(), m)
+	where, err := b.commit(c.r.Context(), m)
 	s.drop(b, nil)
 	if err != nil {
 		return err
@@ -290,6 +293,16 @@ func (s *Server) commit(c *call) error {
 	s.stale(b.client)
 	s.record(c.client, c.store, m.ID, dir)
 	return c.say(wire.Committed{Location: dir})
+}
+
+// commit makes the backup exist, unless it was closed meanwhile.
+func (b *backup) commit(ctx context.Context, m report.Manifest) (where string, err error) {
+	b.ending.Lock()
+	defer b.ending.Unlock()
+	if b.isClosed() {
+		return "", &refusal{status: http.StatusGone, text: "this backup is not being made any more"}
+	}
+	return b.place.Commit(ctx, m)
 }
 
 // sound refuses a manifest that speaks of streams which are not stored so.

@@ -221,12 +221,16 @@ func TestPowerLossAfterABackupFromACopy(t *testing.T) {
 // What nobody holds any more is not made a backup.
 func TestCommitOfWhatIsClosed(t *testing.T) {
 	t.Parallel()
-	src, p := plainTree(t), openLocal(t)
+	disk := testdisk.Loop(t, "ext4", 200<<20)
+	src, p := plainTree(t), open(t, disk, disk)
 	p.backup(t, target(0), treeOf(src))
 	b, err := p.Begin(context.Background(), target(1))
 	must(t, err)
 	_, err = b.Tree(context.Background(), treeOf(src))
 	must(t, err)
+	if !b.(*localBackup).nothingWritten() {
+		t.Error("something was written")
+	}
 	must(t, b.Close())
 	if _, err := b.Commit(context.Background(), target(1).Manifest); !errors.Is(err, fs.ErrClosed) {
 		t.Errorf("error %v", err)
