@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"b1000/internal/report"
 	"b1000/internal/testdisk"
 )
@@ -238,4 +240,33 @@ func TestCommitOfWhatIsClosed(t *testing.T) {
 	if got := p.states(t); len(got) != 2 || !strings.HasPrefix(got[1], "incomplete ") {
 		t.Errorf("got %q", got)
 	}
+}
+
+// A disk that goes away while an unchanged backup is made: it is none, and what was
+// there before is whole.
+func TestTheDiskIsGoneAtAnUnchangedCommit(t *testing.T) {
+	t.Parallel()
+	disk := testdisk.Loop(t, "ext4", 200<<20)
+	src, p := plainTree(t), open(t, disk, disk)
+	p.backup(t, target(0), treeOf(src))
+	b, err := p.Begin(context.Background(), target(1))
+	must(t, err)
+	_, err = b.Tree(context.Background(), treeOf(src))
+	must(t, err)
+	if !b.(*localBackup).nothingWritten() {
+		t.Error("something was written")
+	}
+	const shutdown, noFlush = 0x8004587d, 2 // EXT4_IOC_SHUTDOWN, EXT4_GOING_FLAGS_NOLOGFLUSH
+	must(t, unix.IoctlSetPointerInt(int(opened(t, disk).Fd()), shutdown, noFlush))
+	lost(t, b.(*localBackup).flushNames())
+	if _, err := b.Commit(context.Background(), target(1).Manifest); !errors.Is(err, ErrLost) {
+		t.Errorf("error %v", err)
+	}
+	then := testdisk.PowerLoss(t, disk)
+	_ = b.Close()
+	after := open(t, then, then)
+	if got := after.states(t); len(got) == 0 || !strings.HasPrefix(got[0], "complete ") || len(got) > 1 && strings.HasPrefix(got[1], "complete ") {
+		t.Fatalf("got %q", got)
+	}
+	same(t, src, after.restored(t, after.list(t)[0])+"/etc")
 }
