@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"maps"
 	"net"
 	"os"
@@ -59,6 +60,11 @@ func files(t *testing.T, sizes map[string]int) (dir string, list []File) {
 // carry sends files into a directory. done is told of what was sent.
 func carry(t *testing.T, list []File, to string, done func(int)) (sent, stored Sum, err error) {
 	t.Helper()
+	return carryEach(t, each(list), to, done)
+}
+
+func carryEach(t *testing.T, list iter.Seq2[File, error], to string, done func(int)) (sent, stored Sum, err error) {
+	t.Helper()
 	here, there := net.Pipe()
 	root, err := os.OpenRoot(to)
 	must(t, err)
@@ -73,6 +79,20 @@ func carry(t *testing.T, list []File, to string, done func(int)) (sent, stored S
 	sent, err = Send(here, list, done, nil)
 	here.Close()
 	return sent, stored, errors.Join(err, <-received)
+}
+
+// each gives one file after the other, and at last an error, if one is given.
+func each(list []File, err ...error) iter.Seq2[File, error] {
+	return func(yield func(File, error) bool) {
+		for _, f := range list {
+			if !yield(f, nil) {
+				return
+			}
+		}
+		for _, err := range err {
+			yield(File{}, err)
+		}
+	}
 }
 
 // tree is every name below a directory, except the root.
@@ -134,6 +154,19 @@ func TestFilesArriveAsTheyAre(t *testing.T) {
 	}
 	if a, b := tree(t, dir), tree(t, to); !slices.Equal(a, b) {
 		t.Errorf("got %q; want %q", b, a)
+	}
+}
+
+func TestAListThatBreaksOffIsToldOf(t *testing.T) {
+	t.Parallel()
+	dir, list := files(t, map[string]int{"a": 5000, "b/c": 70000})
+	to, broken := t.TempDir(), errors.New("broken off")
+	sent, stored, err := carryEach(t, each(list, broken), to, nil)
+	if !errors.Is(err, broken) || sent != (Sum{2, 75000}) || sent != stored {
+		t.Errorf("sent %+v, stored %+v, %v", sent, stored, err)
+	}
+	for _, f := range list {
+		equal(t, filepath.Join(dir, f.Name), filepath.Join(to, f.Name))
 	}
 }
 
@@ -261,7 +294,7 @@ func TestAHalfStaysWhenTheConnectionEnds(t *testing.T) {
 		received <- err
 	}()
 	n := 0
-	_, err = Send(here, list, func(int) {
+	_, err = Send(here, each(list), func(int) {
 		if n++; n == 10 {
 			here.Close()
 		}
@@ -394,7 +427,7 @@ func TestASenderIsNotLedAstray(t *testing.T) {
 			go func() { _, _ = there.Write(say) }()
 			go func() { _, _ = io.Copy(io.Discard, there) }()
 			time.AfterFunc(10*time.Second, func() { there.Close() })
-			if _, err := Send(here, list, nil, nil); !errors.Is(err, errFrame) {
+			if _, err := Send(here, each(list), nil, nil); !errors.Is(err, errFrame) {
 				t.Errorf("got %v", err)
 			}
 		})

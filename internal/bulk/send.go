@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"syscall"
 	"time"
@@ -32,20 +33,32 @@ func Fits(info fs.FileInfo) bool {
 	return ok && info.Mode() == info.Mode().Perm() && st.Nlink == 1 && time.Since(info.ModTime()) > settled && time.Since(time.Unix(st.Ctim.Unix())) > settled
 }
 
-// Send offers files and sends those that the other end wants. done, if not nil, is
-// told of the bytes that were sent as they are, and stored of each file that was
-// sent well. Files that are gone or change meanwhile are left out; an error is one
-// of the connection.
-func Send(conn io.ReadWriter, files []File, done func(bytes int), stored func(File)) (Sum, error) {
+// Send offers files and sends those that the other end wants. An error among them
+// is the last, and Send's, after what came before it. done, if not nil, is told of the
+// bytes that were sent as they are, and stored of each file that was sent well. Files
+// that are gone or change meanwhile are left out; any other error is one of the
+// connection. How much memory it takes does not depend on their number.
+func Send(conn io.ReadWriter, files iter.Seq2[File, error], done func(bytes int), stored func(File)) (Sum, error) {
 	s := sender{conn: conn, done: done, stored: stored, frame: make([]byte, headerSize+frameSize)}
-	for len(files) > 0 {
-		n := min(len(files), mostOffered)
-		if err := s.some(files[:n]); err != nil {
+	var some []File
+	var last error
+	for f, err := range files {
+		if last = err; err != nil {
+			break
+		}
+		if some = append(some, f); len(some) < mostOffered {
+			continue
+		}
+		if err := s.some(some); err != nil {
 			return s.sum, err
 		}
-		files = files[n:]
+		some = some[:0]
 	}
-	return s.sum, writeText(conn, []offer{})
+	err := s.some(some)
+	if err == nil {
+		err = writeText(conn, []offer{})
+	}
+	return s.sum, errors.Join(last, err)
 }
 
 type sender struct {

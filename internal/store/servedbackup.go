@@ -12,10 +12,10 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"os"
 	"strconv"
 	"time"
 
-	"b1000/internal/bulk"
 	"b1000/internal/report"
 	"b1000/internal/rsync"
 	"b1000/internal/snapshot"
@@ -114,8 +114,11 @@ func (b *servedBackup) copyTo(ctx context.Context, at *transfer, t Tree) (Result
 	clears := b.target.full() && len(t.ExcludeRegex) == 0
 	var sent int64
 	var tried bool
-	if clears && !at.resumed {
-		sent, tried = at.inBulk(ctx, t, o, func() ([]bulk.File, error) { return t.large(ctx) })
+	if clears && !at.resumed && at.bulky(o) {
+		if list, err := t.large(ctx, b.store.TempDir); err == nil {
+			sent, tried = at.inBulk(ctx, t, list)
+			os.Remove(list)
+		}
 	}
 	if b.store.Split > 1 && o.BWLimit == "" {
 		more, err := ahead(ctx, t, o, b.store.Split, b.store.TempDir)

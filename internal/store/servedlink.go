@@ -10,7 +10,6 @@ import (
 	"os"
 	"slices"
 
-	"b1000/internal/bulk"
 	"b1000/internal/mtls"
 	"b1000/internal/rsync"
 	"b1000/internal/snapshot"
@@ -75,7 +74,10 @@ func (b *servedBackup) linkTo(ctx context.Context, at *transfer, t Tree) (Result
 		return res, err
 	}
 	c := at.into(t)
-	sent, _ := at.inBulk(ctx, t, c, func() ([]bulk.File, error) { return largeOf(list.Name()) })
+	var sent int64
+	if at.bulky(c) {
+		sent, _ = at.inBulk(ctx, t, list.Name())
+	}
 	c.Sources, c.FilesFrom, c.Expect = []string{"/"}, list.Name(), r.Bytes-r.LinkedBytes-sent
 	copied, err := copyFaked(ctx, c, t.Hooks, at.faked)
 	res.Sent = sent + copied.Sent
