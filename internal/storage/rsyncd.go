@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"os"
@@ -8,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"b1000/internal/process"
 	"b1000/internal/wire"
 )
 
@@ -96,4 +98,42 @@ func lastWords(log string) error {
 		return nil
 	}
 	return errors.New(strings.Join(words, "; "))
+}
+
+// rsync serves one connection until its client is done.
+func (s *Server) rsync(ctx context.Context, p *peer, t *transfer) error {
+	dir, err := os.MkdirTemp(s.Dir, "rsync-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	m := t.module
+	m.path, m.dir, m.timeout, m.fake = t.dir, dir, s.Timeout, s.FakeSuper
+	config := filepath.Join(dir, "rsyncd.conf")
+	for name, text := range map[string]string{config: m.config(), filepath.Join(dir, namesName): strings.Join(m.only, "\n") + "\n"} {
+		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+			return err
+		}
+	}
+	socket, wait, err := tunnel(p, s.Timeout)
+	if err != nil {
+		return err
+	}
+	if t.backup != nil {
+		defer s.flushing(t)()
+	}
+	var held []*os.File
+	if t.lock != nil {
+		held = append(held, t.lock)
+	}
+	err = process.Run(ctx, process.Command{
+		Args: []string{"rsync", "--daemon", "--config=" + config},
+		Dir:  "/", Env: []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")}, Stdin: socket, Files: held,
+	})
+	socket.Close()
+	wait()
+	if err != nil {
+		return errors.Join(err, lastWords(m.log()))
+	}
+	return nil
 }

@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"b1000/internal/process"
 	"b1000/internal/store"
 	"b1000/internal/wire"
 )
@@ -231,42 +230,4 @@ func (s *Server) flushing(t *transfer) (stop func()) {
 	return t.backup.place.Flushing(func(err error) {
 		s.cut(t, &refusal{status: http.StatusInsufficientStorage, text: "the server's disk fails: " + err.Error()})
 	})
-}
-
-// rsync serves one connection until its client is done.
-func (s *Server) rsync(ctx context.Context, p *peer, t *transfer) error {
-	dir, err := os.MkdirTemp(s.Dir, "rsync-")
-	if err != nil {
-		return err
-	}
-	defer os.RemoveAll(dir)
-	m := t.module
-	m.path, m.dir, m.timeout, m.fake = t.dir, dir, s.Timeout, s.FakeSuper
-	config := filepath.Join(dir, "rsyncd.conf")
-	for name, text := range map[string]string{config: m.config(), filepath.Join(dir, namesName): strings.Join(m.only, "\n") + "\n"} {
-		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
-			return err
-		}
-	}
-	socket, wait, err := tunnel(p, s.Timeout)
-	if err != nil {
-		return err
-	}
-	if t.backup != nil {
-		defer s.flushing(t)()
-	}
-	var held []*os.File
-	if t.lock != nil {
-		held = append(held, t.lock)
-	}
-	err = process.Run(ctx, process.Command{
-		Args: []string{"rsync", "--daemon", "--config=" + config},
-		Dir:  "/", Env: []string{"LC_ALL=C", "PATH=" + os.Getenv("PATH")}, Stdin: socket, Files: held,
-	})
-	socket.Close()
-	wait()
-	if err != nil {
-		return errors.Join(err, lastWords(m.log()))
-	}
-	return nil
 }
