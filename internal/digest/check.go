@@ -30,6 +30,8 @@ type Options struct {
 	// Size, if not nil, is what a regular file counts in Result.Bytes that has size
 	// bytes: the file may stand for something else.
 	Size func(path string, size int64) int64
+	// Suspects are known to be damaged from an earlier time.
+	Suspects Damaged
 	// Read, if not nil, is told of the bytes as they are read. It may be called
 	// from several goroutines at once.
 	Read func(bytes int)
@@ -43,6 +45,9 @@ type Result struct {
 	Fresh   int64    // of these, those without a digest so far, here or in Known: they have one now
 	Damaged int64    // files that are not what they were
 	Damage  []string // the first of them, "name: what is wrong"
+	// Suspects are Options.Suspects without what has turned out to be good, and with
+	// what is damaged; the same where nothing was compared.
+	Suspects Damaged
 }
 
 // MaxDamage is how many damaged files are named.
@@ -56,7 +61,7 @@ const workers = 2
 // nor changes anything in the tree. The error is for what keeps it from looking;
 // a file that cannot be read is damage. Whatever was found so far is saved.
 func Check(ctx context.Context, l *Log, o Options) (Result, error) {
-	c := &check{Options: o, log: l, seen: map[inode]bool{}, family: familyOf(o.Tree), buffers: sync.Pool{New: func() any { return new([256 << 10]byte) }}}
+	c := &check{Options: o, log: l, seen: map[inode]bool{}, bad: Damaged{}, family: familyOf(o.Tree), buffers: sync.Pool{New: func() any { return new([256 << 10]byte) }}}
 	jobs := make(chan job)
 	var all sync.WaitGroup
 	for range workers {
@@ -72,6 +77,11 @@ func Check(ctx context.Context, l *Log, o Options) (Result, error) {
 	if err == nil {
 		err = context.Cause(ctx)
 	}
+	if c.result.Suspects = o.Suspects; !o.Record && err == nil {
+		c.result.Suspects = o.Suspects.update(c.seen, c.bad, c.family)
+	} else if len(c.bad) > 0 {
+		c.result.Suspects = o.Suspects.update(nil, c.bad, c.family)
+	}
 	return c.result, errors.Join(err, l.Save())
 }
 
@@ -84,6 +94,7 @@ type check struct {
 
 	mu     sync.Mutex
 	result Result
+	bad    Damaged
 }
 
 // job is one file to read.
@@ -189,6 +200,14 @@ func (c *check) damaged(name string, err error) {
 	}
 }
 
+// wrong is a file that is damaged.
+func (c *check) wrong(j job, err error) {
+	c.damaged(j.name, err)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bad[j.inode.number] = bare(j.inode, c.family)
+}
+
 var (
 	errContent = errors.New("its content is not what was recorded")
 	errSize    = errors.New("its size is not what was recorded")
@@ -202,7 +221,7 @@ func (c *check) file(ctx context.Context, j job) {
 		return
 	}
 	if err != nil {
-		c.damaged(j.name, err)
+		c.wrong(j, err)
 		return
 	}
 	j.now.sum = sum
@@ -212,7 +231,7 @@ func (c *check) file(ctx context.Context, j job) {
 	was, known := c.log.known[j.inode]
 	if told && want != hex.EncodeToString(sum[:]) { // nor is it to be recorded
 		c.mu.Unlock()
-		c.damaged(j.name, errContent)
+		c.wrong(j, errContent)
 		return
 	}
 	if known && c.Mirror && (was.size != j.now.size || was.mtime != j.now.mtime) {
@@ -228,11 +247,11 @@ func (c *check) file(ctx context.Context, j job) {
 	switch {
 	case !known || was == j.now:
 	case was.size != j.now.size:
-		c.damaged(j.name, errSize)
+		c.wrong(j, errSize)
 	case was.sum != sum:
-		c.damaged(j.name, errContent)
+		c.wrong(j, errContent)
 	default:
-		c.damaged(j.name, errTime)
+		c.wrong(j, errTime)
 	}
 }
 

@@ -37,7 +37,8 @@ type AcceptOptions struct {
 	// Seeds.Own), or Target, were filled: a file there that had a seed may look
 	// like what it is to become, and still hold something else.
 	Unsure  bool
-	Workers int // 0: 2
+	Damaged map[uint64]int64 // as in Options
+	Workers int              // 0: 4
 }
 
 // Accepted is what Accept has done. Entries are names that are not directories.
@@ -117,7 +118,7 @@ func (a *acceptor) open(ctx context.Context, opt AcceptOptions) error {
 		opt.Bases = append([]string{opt.Target}, opt.Bases...)
 	}
 	r := &run{ctx: ctx, target: -1, copied: opt.Copied, root: unix.Geteuid() == 0, opt: Options{
-		Bases: opt.Bases, BaseTimes: opt.BaseTimes, Target: opt.Target, Stored: opt.Stored, Workers: opt.Workers,
+		Bases: opt.Bases, BaseTimes: opt.BaseTimes, Target: opt.Target, Stored: opt.Stored, Damaged: opt.Damaged, Workers: opt.Workers,
 	}}
 	if opt.Unsure {
 		r.unsure = unsure{from: opt.Seeds.Own, least: uint64(opt.Seeds.Least)}

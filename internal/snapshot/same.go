@@ -72,7 +72,7 @@ type facts interface {
 // base's entry in k.sb, as its inode is. Whoever compares, on one machine or on
 // two, asks here.
 func (k *worker) same(fd, i int, name []byte, of facts) bool {
-	if fd < 0 || statAt(fd, name, &k.sb) != nil {
+	if fd < 0 || statAt(fd, name, &k.sb) != nil || len(k.opt.Damaged) > 0 && k.damaged(fd, name) {
 		return false
 	}
 	if k.faked == nil {
@@ -83,6 +83,18 @@ func (k *worker) same(fd, i int, name []byte, of facts) bool {
 	}
 	is := k.sb
 	return k.faked.read(fd, name, &is) == nil && k.alike(i, &is) && k.faked.same(of, k.sa.Mode)
+}
+
+// damaged tells whether the base's entry, k.sb, is known to be. One whose birth
+// cannot be told has to be taken for it.
+func (k *worker) damaged(fd int, name []byte) bool {
+	born, is := k.opt.Damaged[k.sb.Ino]
+	if !is {
+		return false
+	}
+	var st unix.Statx_t
+	err := unix.Statx(fd, string(plain(name)), unix.AT_SYMLINK_NOFOLLOW, unix.STATX_BTIME, &st)
+	return err != nil || born == 0 || st.Mask&unix.STATX_BTIME == 0 || st.Btime.Sec*1e9+int64(st.Btime.Nsec) == born
 }
 
 // alike compares the source's entry, k.sa, with what base i has, b.

@@ -50,6 +50,11 @@ type Options struct {
 	ACLs      bool   // compare and set POSIX ACLs
 	XAttrs    bool   // compare and set the other extended attributes (not root: user.* only)
 
+	// Damaged are files of the bases whose content is known to be wrong: by the
+	// number of each inode when it was born, in nanoseconds of UNIX time. They are
+	// equal to nothing.
+	Damaged map[uint64]int64
+
 	// Bare, if not nil, remembers which files of the sources had no attributes.
 	Bare *Bare
 

@@ -35,13 +35,17 @@ func (b *backup) linkable() (bases []string, since []time.Time, err error) {
 func (s *Server) link(ctx context.Context, p *peer, t *transfer) error {
 	b := t.backup
 	b.mu.Lock()
-	into, err := b.place.Links()
+	damaged, err := b.place.Damaged()
+	var into store.Links
+	if err == nil {
+		into, err = b.place.Links()
+	}
 	b.mu.Unlock()
 	if err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { p.Close() })()
-	o := snapshot.AcceptOptions{Bases: t.bases, BaseTimes: t.since, Target: into.Dir, Copied: into.Copied, Leave: into.Leave}
+	o := snapshot.AcceptOptions{Bases: t.bases, BaseTimes: t.since, Target: into.Dir, Copied: into.Copied, Leave: into.Leave, Damaged: damaged}
 	if into.Copied {
 		o.Bases = o.Bases[1:]
 	}

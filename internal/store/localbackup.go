@@ -165,6 +165,9 @@ func (b *localBackup) link(ctx context.Context, t Tree, bases []string, since []
 		Sources: snapshotSources(t), Bases: bases, BaseTimes: since, Target: b.tree, Stored: b.store.stored(),
 		HardLinks: t.HardLinks, ACLs: t.ACLs, XAttrs: t.XAttrs, Rest: rest,
 	}
+	if o.Damaged, err = b.Damaged(); err != nil {
+		return Result{}, err
+	}
 	if len(t.ExcludeRegex) > 0 || len(t.Without) > 0 {
 		o.Skip = t.skip
 	}

@@ -44,6 +44,9 @@ type Place interface {
 	// Unsure reports whether files in what is there of this backup may not be what they
 	// look like, if they were begun with an older content (see snapshot.Seeds).
 	Unsure() bool
+	// Damaged are files of Bases whose content is known to be wrong (see
+	// snapshot.Options).
+	Damaged() (map[uint64]int64, error)
 	// Links makes an empty directory for a tree that is linked to Bases, or a copy of
 	// the first of them. Commit moves to it what is in Dir, where whoever fills it
 	// never gets near a link, and makes it the backup (see snapshot.Merge). Linked
@@ -75,6 +78,9 @@ func (b *localBackup) Root() string {
 	defer b.once.Unlock()
 	return b.tree
 }
+
+// Damaged are what verify has found in the job's backups.
+func (b *localBackup) Damaged() (map[uint64]int64, error) { return b.store.damaged(b.target.Job) }
 
 func (b *localBackup) Used() bool     { return b.tried }
 func (b *localBackup) Lock() *os.File { return b.lock }

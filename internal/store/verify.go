@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -61,6 +62,15 @@ func (v *Verified) counted(e Entry, files, bytes int64) {
 // digestLog is the log of digests of a job's backups, beside them.
 const digestLog = ".digests"
 
+// damagedFiles are those of a job's backups that were found to be damaged: no
+// further backup has them.
+const damagedFiles = ".damaged"
+
+// damaged are they.
+func (s *local) damaged(job string) (digest.Damaged, error) {
+	return digest.ReadDamaged(filepath.Join(s.abs(job), damagedFiles))
+}
+
 // Verify reads the files from the disk. Backups that share a file share its
 // digest, so that the digest may be older than the backup.
 func (s *local) Verify(ctx context.Context, e Entry, read func(int)) (Verified, error) {
@@ -100,7 +110,13 @@ func (s *local) digest(ctx context.Context, e Entry, o digest.Options) (v Verifi
 	for _, st := range e.Manifest.Streams {
 		o.Known[st.Name] = st.SHA256
 	}
+	if o.Suspects, err = s.damaged(e.Job); err != nil {
+		return v, err
+	}
 	r, err := digest.Check(ctx, log, o)
+	if !maps.Equal(r.Suspects, o.Suspects) {
+		err = errors.Join(err, r.Suspects.WriteDamaged(filepath.Join(job, damagedFiles)))
+	}
 	v = Verified{Files: r.Read, Bytes: r.Bytes, Fresh: r.Fresh, Damaged: r.Damaged, Damage: r.Damage}
 	if err == nil {
 		v.counted(e, r.Files, r.Bytes)
@@ -108,12 +124,19 @@ func (s *local) digest(ctx context.Context, e Entry, o digest.Options) (v Verifi
 	return v, err
 }
 
-// dropDigests removes the log of a job that has nothing else left, and reports
+// dropDigests removes the log of a job, and what is known to be damaged of one, that has nothing else left, and reports
 // whether it did. Who deletes the last backup and who writes to the log both call
 // it when they are done: the later of them finds the log alone.
 func (s *local) dropDigests(job string) bool {
 	list, err := os.ReadDir(job)
-	return err == nil && len(list) == 1 && list[0].Name() == digestLog && os.Remove(filepath.Join(job, digestLog)) == nil
+	mine := func(d fs.DirEntry) bool { return d.Name() == digestLog || d.Name() == damagedFiles }
+	if err != nil || len(list) == 0 || slices.ContainsFunc(list, func(d fs.DirEntry) bool { return !mine(d) }) {
+		return false
+	}
+	for _, d := range list {
+		err = errors.Join(err, os.Remove(filepath.Join(job, d.Name())))
+	}
+	return err == nil
 }
 
 // digestsName is the list of digests of a backup where no log can be kept.
