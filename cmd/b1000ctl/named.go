@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,6 +13,7 @@ import (
 	"b1000/internal/host"
 	"b1000/internal/report"
 	"b1000/internal/run"
+	"b1000/internal/state"
 	"b1000/internal/store"
 )
 
@@ -64,10 +67,12 @@ func (a *app) find(ctx context.Context, h *host.Host, o named, name string) (hos
 // source is a copy of a backup with the store that it is in.
 type source struct {
 	host.Stored
-	store store.Store
+	store   store.Store
+	damaged state.Verified // what is known of it; zero where it is not known to be
 }
 
-// sources are the copies of a backup that may be read, in their order.
+// sources are the copies of a backup that may be read, in their order, those that
+// are known to be damaged last.
 func sources(h *host.Host, b host.Backup, incomplete bool) ([]source, error) {
 	copies, err := b.Usable(incomplete)
 	if err != nil {
@@ -81,12 +86,24 @@ func sources(h *host.Host, b host.Backup, incomplete bool) ([]source, error) {
 			errs = append(errs, err)
 			continue
 		}
-		out = append(out, source{c, s})
+		from := source{Stored: c, store: s}
+		if v, known := h.KnownDamage(b, c.Dest.Name); known {
+			from.damaged = v
+		}
+		out = append(out, from)
 	}
+	slices.SortStableFunc(out, func(a, b source) int { return cmp.Compare(min(a.damaged.Damaged, 1), min(b.damaged.Damaged, 1)) })
 	if len(out) == 0 {
 		return nil, errors.Join(errs...)
 	}
 	return out, nil
+}
+
+// warn says that a copy is known to be damaged.
+func (a *app) warn(s source) {
+	if v := s.damaged; v.Damaged > 0 {
+		a.say("WARNING: %s at %s IS DAMAGED: verify found %s wrong on %s, the first: %s", s.Entry.ID, s.Dest.Name, plural(v.Damaged, "file"), when(v.At), printable(v.Damage))
+	}
 }
 
 // loud says what an incomplete backup is.

@@ -12,6 +12,7 @@ import (
 
 	"b1000/internal/host"
 	"b1000/internal/progress"
+	"b1000/internal/run"
 	"b1000/internal/store"
 )
 
@@ -113,7 +114,10 @@ func (a *app) restore(ctx context.Context, o restoreOptions, name string, paths 
 		}
 		return err
 	}
-	return a.print(r.result, r.tell)
+	if err := a.print(r.result, r.tell); err != nil || !r.damaged {
+		return err
+	}
+	return status(run.ExitWarning)
 }
 
 // restoring is one call of restore.
@@ -125,6 +129,7 @@ type restoring struct {
 	agreed  bool  // the question was answered with yes
 	refused error // or otherwise
 	begun   bool
+	damaged bool // it was read from a copy of which that is known
 	over    bool // there were files before, whose content nobody vouches for
 	result  restored
 }
@@ -137,6 +142,8 @@ type part struct {
 
 // from restores from one copy. final says that another copy would not help.
 func (r *restoring) from(ctx context.Context, s source, paths []string) (final bool, err error) {
+	r.warn(s)
+	r.damaged = s.damaged.Damaged > 0
 	list, err := names(s, paths)
 	if err != nil {
 		return sameEverywhere(err), err

@@ -90,7 +90,7 @@ func (a *app) restoreInto(ctx context.Context, o restoreOptions, name string, st
 	if l.target, err = h.Target(o.into.section, runtimeOf(b)); err != nil {
 		return &ended{run.ExitUsage, err}
 	}
-	err = a.fromFirst(ctx, all, func(s source) (bool, error) { return false, l.choose(ctx, s, streams) })
+	err = a.fromFirst(ctx, all, func(s source) (bool, error) { a.warn(s); return false, l.choose(ctx, s, streams) })
 	if err == nil {
 		err = l.look(ctx)
 	}

@@ -1,10 +1,12 @@
 package host
 
 import (
+	"os"
 	"time"
 
 	"b1000/internal/metrics"
 	"b1000/internal/state"
+	"b1000/internal/store"
 )
 
 // SaveVerified remembers what verifying a copy has found, and writes it into the
@@ -25,4 +27,23 @@ func (h *Host) SaveVerified(job, part, destination string, v state.Verified) err
 	defer lock.Release()
 	m := &measured{memory: memory{h.State}, host: h, dir: dir, ages: map[string]age{}}
 	return dir.WriteJob(m.standing(j, part, measure{pruned: map[string]*metrics.Pruned{}}))
+}
+
+// KnownDamage is what verifying has found damaged in the copy of a backup at a
+// destination, as far as this host knows: nothing where it never did so.
+func (h *Host) KnownDamage(b Backup, destination string) (v state.Verified, known bool) {
+	part, ours := h.Part(store.KeyOf(b.Manifest))
+	if _, err := os.Stat(h.Config.Global.StatusDir); !ours || err != nil {
+		return v, false
+	}
+	if h.State == nil && h.OpenState() != nil {
+		h.State = nil
+		return v, false
+	}
+	last, found, err := h.State.Last(b.Job, part)
+	if err != nil || !found {
+		return v, false
+	}
+	v = last.Verified[destination]
+	return v, v.ID == b.ID && v.Damaged > 0
 }

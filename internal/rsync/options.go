@@ -34,6 +34,7 @@ type Options struct {
 
 	Remote       bool // the other end is another machine: keep partial files, watch the connection
 	Daemon       bool // the other end is a daemon: limit the time to connect
+	RemoteRoot   bool // the other end is known to be root's, and takes options (-M)
 	PasswordFile string
 	Password     string // instead of PasswordFile; rsync reads it from its standard input
 	Compress     string // as --compress-choice; "" or "no" none
@@ -73,6 +74,14 @@ func (o Options) stall() time.Duration {
 	return max(o.Stall, 0)
 }
 
+// notAttributes are filters for what looks like an extended attribute to root, and is
+// something else: XFS shows each ACL once more, under a name of its own. A filter
+// takes the place of what rsync does without one, which is for root to leave out
+// "system." and for others to take only "user.": they must not be given any.
+func notAttributes(to string) []string {
+	return []string{to + "--filter=-x trusted.SGI_ACL_*", to + "--filter=-x system.*"}
+}
+
 // args is the argument list without the program's name.
 func (o Options) args() []string {
 	// Without a window of -1 rsync takes two times within a second for equal, and
@@ -86,6 +95,9 @@ func (o Options) args() []string {
 	add(o.HardLinks, "-H")
 	add(o.ACLs, "-A")
 	add(o.XAttrs, "-X")
+	// rsync removes what the other side has not, and on XFS that is the ACL.
+	add(o.XAttrs && os.Geteuid() == 0, notAttributes("")...)
+	add(o.XAttrs && o.RemoteRoot, notAttributes("-M")...)
 	add(o.Relative, "-R")
 	add(o.OneFileSystem, "-x")
 	add(o.IgnoreExisting, "--ignore-existing")

@@ -20,6 +20,7 @@ const (
 var (
 	aclPrefix    = []byte("system.posix_acl_")
 	systemPrefix = []byte("system.")
+	sgiPrefix    = []byte("trusted.SGI_ACL_") // as which XFS shows an ACL once more
 	userPrefix   = []byte("user.")
 )
 
@@ -56,7 +57,7 @@ func (a *attrs) kept(name []byte) bool {
 	switch {
 	case bytes.HasPrefix(name, aclPrefix):
 		return a.acls
-	case bytes.HasPrefix(name, systemPrefix):
+	case bytes.HasPrefix(name, systemPrefix), bytes.HasPrefix(name, sgiPrefix):
 		return false
 	default:
 		return a.xattrs && (a.root || bytes.HasPrefix(name, userPrefix))

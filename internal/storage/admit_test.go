@@ -76,6 +76,31 @@ func TestAnEmptyDirectoryAdmitsNobodyAndAFileThatComesAdmitsAtOnce(t *testing.T)
 	says(t, err, "not admit")
 }
 
+func TestAFileThatWasPutAsideAdmitsNobody(t *testing.T) {
+	t.Parallel()
+	s := start(t, nil)
+	st := s.client("web1")
+	if _, err := st.List(context.Background(), ""); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(s.ClientsDir, "web1")
+	must(t, os.Rename(file, file+".bak"))
+	_, err := st.List(context.Background(), "")
+	says(t, err, "not admit")
+	if bad := s.clients.unusable(); len(bad) != 1 || !strings.Contains(bad[0], "web1.bak: ends in .bak, as what was put aside") {
+		t.Errorf("unusable are %q", bad)
+	}
+	must(t, os.Rename(file+".bak", file))
+	text, err := os.ReadFile(file)
+	must(t, err)
+	must(t, os.WriteFile(file+"-too", text, 0o600))
+	_, err = st.List(context.Background(), "")
+	says(t, err, "not admit")
+	if bad := s.clients.unusable(); len(bad) != 1 || !strings.Contains(bad[0], "stands in web1 and in web1-too") {
+		t.Errorf("unusable are %q", bad)
+	}
+}
+
 func TestRemovingTheFileCutsARunningUpload(t *testing.T) {
 	t.Parallel()
 	s := start(t, nil)

@@ -82,10 +82,17 @@ func (c *clients) current() []*client {
 		c.log.Error("nobody is admitted: clients_dir: " + err.Error())
 		return nil
 	}
+	of := map[string]string{}
 	for _, name := range names {
-		if k := c.load(name); k != nil {
-			c.list = append(c.list, k)
+		k := c.load(name)
+		if k == nil {
+			continue
 		}
+		c.list = append(c.list, k)
+		if other, twice := of[k.peer]; twice {
+			c.refuse(fmt.Sprintf("ssl_peer_cn %s stands in %s and in %s in %s; it may stand in one only", k.peer, other, name, c.dir))
+		}
+		of[k.peer] = name
 	}
 	if len(c.list) == 0 {
 		c.log.Warn("nobody is admitted: " + c.dir + " holds no file of a client")
@@ -132,8 +139,19 @@ func (c *clients) look() (names []string, stamp string, err error) {
 	return names, b.String(), nil
 }
 
+// asides are how names end that editors, packages and people give to what they put
+// aside.
+var asides = []string{"~", ".bak", ".old", ".orig", ".save", ".saved", ".tmp", ".new", ".off", ".disabled", ".rpmsave", ".rpmnew", ".rpmorig",
+	".dpkg-old", ".dpkg-new", ".dpkg-dist", ".dpkg-bak", ".ucf-old", ".ucf-dist"}
+
 // load reads one file. One that is not in order admits nobody.
 func (c *clients) load(name string) *client {
+	for _, end := range asides {
+		if strings.HasSuffix(name, end) {
+			c.refuse(fmt.Sprintf("%s: ends in %s, as what was put aside; give it another name if a client is to be called so", filepath.Join(c.dir, name), end))
+			return nil
+		}
+	}
 	s, problems, err := config.LoadClient(filepath.Join(c.dir, name))
 	if err != nil {
 		c.refuse(err.Error())

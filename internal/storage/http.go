@@ -95,8 +95,11 @@ func (s *Server) answer(w http.ResponseWriter, r *http.Request, permission strin
 	_ = control.SetWriteDeadline(time.Now().Add(s.Idle)) // an error: it was hijacked, and has limits of its own
 	if err != nil {
 		var no *refusal
-		if !errors.As(err, &no) {
+		switch {
+		case !errors.As(err, &no):
 			s.Log.Error(fmt.Sprintf("%s: %s %s: %v", who.name, r.Method, r.URL.Path, err))
+		case no.status == http.StatusInsufficientStorage:
+			s.Log.Warn(fmt.Sprintf("%s: refused: %v", who.name, err))
 		}
 		fail(w, err)
 		if r.Method == http.MethodPut {

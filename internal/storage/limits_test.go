@@ -192,6 +192,9 @@ func TestAQuotaIsKeptWhileAndAfterSomethingIsSent(t *testing.T) {
 	must(t, whole(st, target(3), src))
 	random(t, big+"/big", 12<<20) // too quick to be seen on its way
 	says(t, whole(st, target(4), big), "its quota is 8.0 MiB")
+	if !strings.Contains(s.log.String(), "web1: refused: client web1 has stored") {
+		t.Error("the log does not tell of a refusal at the begin")
+	}
 	free := s.client("web2")
 	must(t, whole(free, target(3), big))
 }

@@ -18,7 +18,7 @@ import (
 // and returns that. What is there of an attempt before becomes a part of it. The
 // caller holds b.mu.
 func (b *backup) linkable() (bases []string, since []time.Time, err error) {
-	if some, _ := b.place.Bases(); len(some) == 0 {
+	if some, _ := b.place.Bases(); len(some) == 0 && !(b.target.HardLink && b.target.Day != "" && (b.filled || b.place.Used())) {
 		return nil, nil, nil
 	}
 	if err := b.place.Afresh(b.filled); err != nil {

@@ -104,13 +104,19 @@ func (b *localBackup) lose(why error) {
 		_ = syncDir(b.folder)
 		return
 	}
-	_ = os.Remove(filepath.Join(b.folder, manifestName(b.target.Base)))
-	_ = syncDir(b.folder)
+	disown(b.folder, b.target.Base)
 	for _, e := range b.left {
-		folder := filepath.Dir(b.store.abs(e.Dir))
-		_ = os.Remove(filepath.Join(folder, manifestName(e.Base)))
-		_ = syncDir(folder)
+		disown(filepath.Dir(b.store.abs(e.Dir)), e.Base)
 	}
+}
+
+// disown takes the manifest away from what is unfinished there.
+func disown(folder, base string) {
+	if named(folder, base) {
+		return // it has been finished since it was listed
+	}
+	_ = os.Remove(filepath.Join(folder, manifestName(base)))
+	_ = syncDir(folder)
 }
 
 // forget removes what is there of a full backup that is lost.

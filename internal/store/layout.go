@@ -271,6 +271,13 @@ func foreign(list []Entry, t Target) error {
 	return nil
 }
 
+// attempt reports whether what is listed is an unfinished attempt at t, which may be
+// gone on with: no tree that has its last name.
+func attempt(e Entry, t Target) bool {
+	return e.State == report.Incomplete && e.ID == t.Manifest.ID && e.Manifest != nil && KeyOf(e.Manifest) == KeyOf(&t.Manifest) &&
+		(path.Base(e.Dir) != e.Base || e.Note == noTree)
+}
+
 // freeBase is the name for a new backup: base, or where another backup has that
 // name already (the hour that daylight saving repeats) base.2, base.3 … With
 // afresh an earlier attempt at the same backup counts as another.
@@ -279,10 +286,10 @@ func freeBase(list []Entry, t Target, afresh bool) (string, error) {
 	if !t.full() {
 		return t.Base, nil
 	}
-	taken := map[string]string{}
+	taken := map[string]bool{} // by whatever is not an attempt at this backup
 	for _, e := range list {
 		if e.Day == t.Day && e.Job == t.Job {
-			taken[e.Base] = e.ID
+			taken[e.Base] = taken[e.Base] || afresh || !attempt(e, t)
 		}
 	}
 	for n := 1; n < 100; n++ {
@@ -290,7 +297,7 @@ func freeBase(list []Entry, t Target, afresh bool) (string, error) {
 		if n > 1 {
 			base = fmt.Sprintf("%s.%d", t.Base, n)
 		}
-		if id, ok := taken[base]; !ok || id == t.Manifest.ID && !afresh {
+		if !taken[base] {
 			return base, nil
 		}
 	}

@@ -78,6 +78,13 @@ func (s *local) Begin(ctx context.Context, t Target) (Backup, error) {
 	if b.lock, err = lockDir(b.tree); err != nil {
 		return nil, err
 	}
+	if err := b.unnamed(); err != nil { // it was committed since it was listed
+		if !b.tried {
+			_ = removeTree(ctx, b.tree)
+		}
+		b.Close()
+		return nil, err
+	}
 	if err := b.takeUp(joined(list, t)); err != nil {
 		b.Close()
 		return nil, err
@@ -91,6 +98,21 @@ func (s *local) Begin(ctx context.Context, t Target) (Backup, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// unnamed is an error where a backup has the name that this one is to get: its manifest
+// must not be written over.
+func (b *localBackup) unnamed() error {
+	if b.target.full() && named(b.folder, b.target.Base) {
+		return fmt.Errorf("name the backup %s: %w", filepath.Join(b.folder, b.target.Base), unix.EEXIST)
+	}
+	return nil
+}
+
+// named reports whether something has the name of a finished backup, or may have it.
+func named(folder, base string) bool {
+	_, err := os.Lstat(filepath.Join(folder, base))
+	return !errors.Is(err, fs.ErrNotExist)
 }
 
 // takeUp looks at what an earlier process of this run has left in the tree, which

@@ -30,9 +30,9 @@ type localBackup struct {
 	growth        // where it is a subvolume
 	boot   string // see bootOf
 	tried  bool
-	ready  bool       // the tree is of this process, and what Stream stores may stay
-	once   sync.Mutex // held while that is found out
-	old    []report.Stream
+	ready  bool            // the tree is of this process, and what Stream stores may stay
+	once   sync.Mutex      // held while that is found out
+	old    []report.Stream // that may be in the tree, and of no backup
 	lock   *os.File
 	disk   *os.File // opened before anything was written: it reports each error since, whoever else was told
 	lost   atomic.Pointer[error]

@@ -43,6 +43,9 @@ func (b *localBackup) Commit(ctx context.Context, m report.Manifest) (string, er
 		b.committed = true
 		return b.tree, nil
 	}
+	if err := b.unnamed(); err != nil {
+		return "", err
+	}
 	m.Disk = identity(tree)
 	if err := b.writeManifest(m); err != nil {
 		return "", err

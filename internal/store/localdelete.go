@@ -36,7 +36,11 @@ func (s *local) Delete(ctx context.Context, e Entry) error {
 			return err
 		}
 	}
-	for _, name := range []string{manifestName(e.Base), halfManifest(e.Base), noteName(e.Base), noteName(e.Base) + "~"} {
+	names := []string{manifestName(e.Base), halfManifest(e.Base), noteName(e.Base), noteName(e.Base) + "~"}
+	if named(filepath.Dir(tree), e.Base) {
+		names = nil // they are those of a backup that has got this name meanwhile
+	}
+	for _, name := range names {
 		if err := os.Remove(filepath.Join(filepath.Dir(tree), name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}

@@ -67,6 +67,9 @@ func (b *localBackup) keepStream(ctx context.Context, s Stream, r io.Reader) (re
 		return report.Stream{}, err
 	}
 	defer keepTimes(tree, path.Join(append([]string{"."}, dirs...)...))()
+	b.once.Lock()
+	b.old = append(b.old, sum) // the backup that is committed may have it no more
+	b.once.Unlock()
 	return sum, tree.Rename(file, s.Name)
 }
 

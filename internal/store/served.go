@@ -183,7 +183,7 @@ func (t *transfer) url() string {
 func (t *transfer) options() rsync.Options {
 	s := t.store
 	o := rsync.Options{
-		Remote: true, Daemon: true, Compress: s.Compress, BWLimit: s.BWLimit, Extra: s.Extra,
+		Remote: true, Daemon: true, RemoteRoot: !t.faked, Compress: s.Compress, BWLimit: s.BWLimit, Extra: s.Extra,
 		Connect: mtls.ConnectCommand(s.helper(), s.TLS, s.host, s.port, path.Join(wire.Transfer, t.token)),
 	}
 	if s.Compress == "" {
