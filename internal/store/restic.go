@@ -194,6 +194,9 @@ func (s *resticStore) forget(ctx context.Context, ids []string) error {
 		return err
 	}
 	_, err := s.repo.Run(ctx, restic.Call{Args: append([]string{"forget"}, ids...), Stall: longStall})
+	if err != nil && strings.Contains(err.Error(), "403 Forbidden") {
+		return fmt.Errorf("the server lets this host delete nothing in its repository, which it only appends to (a storage server: unless the client's file there says restic = full): %w", err)
+	}
 	if err != nil {
 		return err
 	}

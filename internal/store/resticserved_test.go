@@ -53,7 +53,7 @@ func TestARepositoryAtTheStorageServer(t *testing.T) {
 		t.Fatalf("got %q", p.states(t))
 	}
 	same(t, src, p.restored(t, l[1])+"/etc")
-	if err := p.Delete(t.Context(), l[0]); err == nil || !strings.Contains(err.Error(), "403") {
+	if err := p.Delete(t.Context(), l[0]); err == nil || !strings.Contains(err.Error(), "lets this host delete nothing") || !strings.Contains(err.Error(), "403") {
 		t.Errorf("delete: got %v", err)
 	}
 	if got := p.states(t); len(got) != 2 || strings.Join(got, " ") == "" || !strings.HasPrefix(got[0], "complete") {
