@@ -14,7 +14,7 @@ var alerts = []struct{ word, meaning string }{
 	{"tls: certificate required", "the other host wants a certificate, and got none; set tls_cert and tls_key"},
 	{"tls: expired certificate", "the other host has refused our certificate: it has expired, or is not valid yet; renew it, or see to the clocks"},
 	{"tls: unknown certificate authority", "the other host has refused our certificate: its tls_ca is not the authority that issued it"},
-	{"tls: bad certificate", "the other host has refused our certificate: it does not admit the name in it; its log tells more"},
+	{"tls: bad certificate", "the other host has refused our certificate: it does not admit the name in it, or finds something else wrong with it; its log tells more"},
 	{"tls: unsupported certificate", "the other host has refused our certificate: it is not for this use"},
 	{"tls: protocol version not supported", "the other host speaks an older version of TLS; 1.3 is needed"},
 }
