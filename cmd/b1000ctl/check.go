@@ -103,6 +103,7 @@ func (a *app) findings(ctx context.Context, online bool) (*checking, error) {
 		c.reports()
 		c.dests()
 		c.certificates()
+		c.storage(ctx)
 		for _, j := range cfg.Jobs() {
 			if len(j.Problems) == 0 {
 				c.job(ctx, j)
