@@ -7,7 +7,8 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
+
+	"golang.org/x/sys/unix"
 )
 
 // Of a file whose content is known to be wrong nothing may be made any more:
@@ -78,7 +79,7 @@ func (d Damaged) WriteDamaged(path string) error {
 		}
 		return err
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), ".b1000-damaged-")
+	f, err := os.OpenFile(path+"~", os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o600) // who writes has the log
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ package rsync
 import (
 	"io"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -77,7 +78,8 @@ func (o Options) stall() time.Duration {
 // notAttributes are filters for what looks like an extended attribute to root, and is
 // something else: XFS shows each ACL once more, under a name of its own. A filter
 // takes the place of what rsync does without one, which is for root to leave out
-// "system." and for others to take only "user.": they must not be given any.
+// "system." and for others to take only "user.": they must not be given any, and an
+// rsync that deletes passes them on to a receiver of which we do not know whose it is.
 func notAttributes(to string) []string {
 	return []string{to + "--filter=-x trusted.SGI_ACL_*", to + "--filter=-x system.*"}
 }
@@ -96,8 +98,9 @@ func (o Options) args() []string {
 	add(o.ACLs, "-A")
 	add(o.XAttrs, "-X")
 	// rsync removes what the other side has not, and on XFS that is the ACL.
-	add(o.XAttrs && os.Geteuid() == 0, notAttributes("")...)
-	add(o.XAttrs && o.RemoteRoot, notAttributes("-M")...)
+	filtered := o.XAttrs && (!o.Remote || o.RemoteRoot) && !slices.ContainsFunc(o.Extra, func(s string) bool { return strings.Contains(s, "fake-super") })
+	add(filtered && os.Geteuid() == 0, notAttributes("")...)
+	add(filtered && o.RemoteRoot, notAttributes("-M")...)
 	add(o.Relative, "-R")
 	add(o.OneFileSystem, "-x")
 	add(o.IgnoreExisting, "--ignore-existing")

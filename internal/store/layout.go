@@ -272,24 +272,30 @@ func foreign(list []Entry, t Target) error {
 }
 
 // attempt reports whether what is listed is an unfinished attempt at t, which may be
-// gone on with: no tree that has its last name.
+// gone on with.
 func attempt(e Entry, t Target) bool {
-	return e.State == report.Incomplete && e.ID == t.Manifest.ID && e.Manifest != nil && KeyOf(e.Manifest) == KeyOf(&t.Manifest) &&
-		(path.Base(e.Dir) != e.Base || e.Note == noTree)
+	return e.State == report.Incomplete && e.ID == t.Manifest.ID && e.Manifest != nil && KeyOf(e.Manifest) == KeyOf(&t.Manifest)
 }
 
+// attemptHere is attempt where a tree gets its last name when it is committed.
+func attemptHere(e Entry, t Target) bool {
+	return attempt(e, t) && (path.Base(e.Dir) != e.Base || e.Note == noTree)
+}
+
+// noAttempt is for who goes on with none.
+func noAttempt(Entry, Target) bool { return false }
+
 // freeBase is the name for a new backup: base, or where another backup has that
-// name already (the hour that daylight saving repeats) base.2, base.3 … With
-// afresh an earlier attempt at the same backup counts as another.
-// A sync backup has one place for ever.
-func freeBase(list []Entry, t Target, afresh bool) (string, error) {
+// name already (the hour that daylight saving repeats) base.2, base.3 … What is
+// mine is no other. A sync backup has one place for ever.
+func freeBase(list []Entry, t Target, mine func(Entry, Target) bool) (string, error) {
 	if !t.full() {
 		return t.Base, nil
 	}
-	taken := map[string]bool{} // by whatever is not an attempt at this backup
+	taken := map[string]bool{}
 	for _, e := range list {
 		if e.Day == t.Day && e.Job == t.Job {
-			taken[e.Base] = taken[e.Base] || afresh || !attempt(e, t)
+			taken[e.Base] = taken[e.Base] || !mine(e, t)
 		}
 	}
 	for n := 1; n < 100; n++ {

@@ -53,7 +53,7 @@ func (s *local) Begin(ctx context.Context, t Target) (Backup, error) {
 	if err := errors.Join(committed(list, &t.Manifest), foreign(list, t)); err != nil {
 		return nil, err
 	}
-	if t.Base, err = freeBase(list, t, false); err != nil {
+	if t.Base, err = freeBase(list, t, attemptHere); err != nil {
 		return nil, err
 	}
 	folder := s.abs(path.Join(t.Job, t.Day))

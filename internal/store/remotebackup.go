@@ -61,8 +61,12 @@ func (b *remoteBackup) place(ctx context.Context, list []Entry) error {
 	if !afresh {
 		b.resumed, b.before = len(b.before) > 0, nil
 	}
+	mine := attempt
+	if afresh && len(b.before) > 0 {
+		mine = noAttempt
+	}
 	var err error
-	if b.target.Base, err = freeBase(list, b.target, afresh && len(b.before) > 0); err != nil {
+	if b.target.Base, err = freeBase(list, b.target, mine); err != nil {
 		return err
 	}
 	b.name = b.target.Base

@@ -137,7 +137,7 @@ func (s *resticStore) Begin(ctx context.Context, t Target) (Backup, error) {
 	if err := errors.Join(committed(list, &t.Manifest), foreign(list, t)); err != nil {
 		return nil, err
 	}
-	if t.Base, err = freeBase(list, t, false); err != nil {
+	if t.Base, err = freeBase(list, t, attempt); err != nil {
 		return nil, err
 	}
 	b := &resticBackup{store: s, target: t, kept: kept{Day: t.Day, Base: t.Base}}

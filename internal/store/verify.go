@@ -129,7 +129,9 @@ func (s *local) digest(ctx context.Context, e Entry, o digest.Options) (v Verifi
 // it when they are done: the later of them finds the log alone.
 func (s *local) dropDigests(job string) bool {
 	list, err := os.ReadDir(job)
-	mine := func(d fs.DirEntry) bool { return d.Name() == digestLog || d.Name() == damagedFiles }
+	mine := func(d fs.DirEntry) bool {
+		return slices.Contains([]string{digestLog, damagedFiles, damagedFiles + "~"}, d.Name())
+	}
 	if err != nil || len(list) == 0 || slices.ContainsFunc(list, func(d fs.DirEntry) bool { return !mine(d) }) {
 		return false
 	}
