@@ -32,6 +32,9 @@ func (h *Host) SaveVerified(job, part, destination string, v state.Verified) err
 // KnownDamage is what verifying has found damaged in the copy of a backup at a
 // destination, as far as this host knows: nothing where it never did so.
 func (h *Host) KnownDamage(b Backup, destination string) (v state.Verified, known bool) {
+	if b.Manifest == nil { // nor can it be verified
+		return v, false
+	}
 	part, ours := h.Part(store.KeyOf(b.Manifest))
 	if _, err := os.Stat(h.Config.Global.StatusDir); !ours || err != nil {
 		return v, false
