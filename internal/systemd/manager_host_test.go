@@ -64,7 +64,7 @@ func TestAlreadyRunning(t *testing.T) {
 	s.Wait("the first is waited for", func() bool {
 		return strings.Contains(s.Journal("-u", "b1000@db.service"), "b1000@db:a.service is running already; waiting for its end")
 	})
-	s.has(s.exits(130, "timeout", "--preserve-status", "-s", "INT", "1", "b1000ctl", "start", "db"), "what has been started goes on")
+	s.has(s.exits(130, "timeout", "--foreground", "--preserve-status", "-s", "INT", "1", "b1000ctl", "start", "db"), "what has been started goes on")
 	s.has(s.show("b1000@db.service", "ActiveState"), "activating")
 	s.Write("/srv/go", "", 0o644)
 	s.has(s.exits(0, "b1000ctl", "start", "db"), "db: ok")
