@@ -80,6 +80,9 @@ func (b *backup) prepare(t *transfer, attempt int, link bool) (used bool, err er
 		return false, err
 	}
 	if link {
+		if t.damaged, err = b.place.Damaged(); err != nil { // the client is told
+			return false, err
+		}
 		if t.bases, t.since, err = b.linkable(); err != nil {
 			return false, err
 		}

@@ -60,6 +60,12 @@ func TestWhatIsKnownToBeDamagedIsNotLinked(t *testing.T) {
 			if v := verify(0); v.Damaged != 2 {
 				t.Fatalf("%+v", v)
 			}
+			list := filepath.Join(root, "etc/.damaged")
+			text, err := os.ReadFile(list)
+			must(t, err)
+			write(t, list, "rotten itself")
+			says(t, whole(st, target(2), src), "etc/.damaged: cannot be read; remove it, and verify again")
+			must(t, os.WriteFile(list, text, 0o600))
 			for n := 2; n < 4; n++ {
 				r, err := made(st, target(n), treeOf(src))
 				must(t, err)

@@ -35,17 +35,13 @@ func (b *backup) linkable() (bases []string, since []time.Time, err error) {
 func (s *Server) link(ctx context.Context, p *peer, t *transfer) error {
 	b := t.backup
 	b.mu.Lock()
-	damaged, err := b.place.Damaged()
-	var into store.Links
-	if err == nil {
-		into, err = b.place.Links()
-	}
+	into, err := b.place.Links()
 	b.mu.Unlock()
 	if err != nil {
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { p.Close() })()
-	o := snapshot.AcceptOptions{Bases: t.bases, BaseTimes: t.since, Target: into.Dir, Copied: into.Copied, Leave: into.Leave, Damaged: damaged}
+	o := snapshot.AcceptOptions{Bases: t.bases, BaseTimes: t.since, Target: into.Dir, Copied: into.Copied, Leave: into.Leave, Damaged: t.damaged}
 	if into.Copied {
 		o.Bases = o.Bases[1:]
 	}

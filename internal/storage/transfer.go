@@ -29,8 +29,9 @@ type transfer struct {
 	restic bool     // one request of restic
 	done   func()   // gives back what the transfer holds
 
-	bases []string // to link to; none for no links
-	since []time.Time
+	bases   []string // to link to; none for no links
+	since   []time.Time
+	damaged map[uint64]int64 // files of them, see store.Place
 
 	ctx    context.Context // of its rsyncs
 	cancel context.CancelCauseFunc

@@ -124,9 +124,10 @@ func (s *local) digest(ctx context.Context, e Entry, o digest.Options) (v Verifi
 	return v, err
 }
 
-// dropDigests removes the log of a job, and what is known to be damaged of one, that has nothing else left, and reports
-// whether it did. Who deletes the last backup and who writes to the log both call
-// it when they are done: the later of them finds the log alone.
+// dropDigests removes the log of a job that has nothing else left, with the list of
+// what is damaged, and reports whether it did. Who deletes the last backup and who
+// writes to the log both call it when they are done: the later of them finds the log
+// alone.
 func (s *local) dropDigests(job string) bool {
 	list, err := os.ReadDir(job)
 	mine := func(d fs.DirEntry) bool {
